@@ -1,0 +1,180 @@
+#include "gloss/model/subject_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "gloss/base/error.h"
+#include "gloss/base/output_file.h"
+#include "gloss/model/forward.h"
+#include "gloss/model/torch_tensor.h"
+
+namespace gloss::model {
+namespace {
+
+at::Device find_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name != "cuda") fail_unknown_name("device", name, std::vector<std::string>{"cpu", "cuda"});
+  if (!at::hasCUDA())
+    throw Error(ErrorKind::usage, "", fmt::format("device 'cuda' is not there: libtorch {}", libtorch_version()),
+                "use --device cpu, or build against a libtorch with CUDA on a machine that has a GPU");
+  return at::kCUDA;
+}
+
+std::string read_config(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored))
+    fail_input(folder.string(), "is no folder, wanted a Hugging Face model folder");
+  if (!std::filesystem::exists(folder / "config.json", ignored))
+    fail_input(folder.string(), "has no config.json, wanted a Hugging Face model folder",
+               "the folder that holds config.json, the weights (model.safetensors) and tokenizer.json");
+  return read_file(folder / "config.json");
+}
+
+/// T. Errors: bad_input when the tokens are no [B, T] of ids below the vocabulary, or T is over the model's context.
+std::uint32_t check_tokens(std::span<const TokenId> tokens, std::uint32_t batch, const Config& config) {
+  if (tokens.empty() || batch == 0 || tokens.size() % batch != 0)
+    fail_input("tokens", fmt::format("{} tokens are no batch of {} contexts of one length", tokens.size(), batch));
+  const std::size_t length = tokens.size() / batch;
+  if (length > config.max_context)
+    fail_input("tokens",
+               fmt::format("a context of {} tokens is longer than the model's {}", length, config.max_context),
+               "max_position_embeddings of config.json is the limit; choose a smaller --ctx-len");
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (to_index(tokens[i]) >= config.vocabulary)
+      fail_input("tokens",
+                 fmt::format("token {} at position {} of context {} is not below the vocabulary of {}",
+                             to_index(tokens[i]), i % length, i / length, config.vocabulary),
+                 "the tokenizer belongs to another model");
+  }
+  return static_cast<std::uint32_t>(length);
+}
+
+at::Tensor to_torch(std::span<const TokenId> tokens, std::uint32_t batch, at::Device device) {
+  at::Tensor ids = at::empty({static_cast<std::int64_t>(tokens.size())}, at::kLong);
+  std::transform(tokens.begin(), tokens.end(), ids.data_ptr<std::int64_t>(),
+                 [](TokenId id) { return static_cast<std::int64_t>(to_index(id)); });
+  return ids.view({batch, -1}).to(device);
+}
+
+/// Runs `work` without gradients; what libtorch throws (out of memory above all) becomes an Error.
+template <class Work>
+auto guarded(const Work& work) {
+  const at::NoGradGuard no_gradients;
+  try {
+    return work();
+  } catch (const c10::Error& e) {
+    fail_system("libtorch", e.what_without_backtrace(), "if memory ran out, use a smaller batch or shorter contexts");
+  }
+}
+
+}  // namespace
+
+struct SubjectModel::Impl {
+  Config config;
+  Weights weights;
+  std::string fingerprint;
+  at::Device device = at::kCPU;
+  RotaryTable rotary;
+
+  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, const Hook& hook) const {
+    check_tokens(tokens, batch, config);
+    return forward(config, weights, rotary, to_torch(tokens, batch, device), hook);
+  }
+  at::Tensor logits(std::span<const TokenId> tokens, std::uint32_t batch, const Hook& hook) const {
+    return at::mm(run(tokens, batch, hook), weights.of(Part::head).t());
+  }
+  void check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.layers); }
+};
+
+SubjectModel SubjectModel::load(const std::filesystem::path& folder, const LoadOptions& options) {
+  const auto impl = std::make_shared<Impl>();
+  impl->device = find_device(options.device);
+  const std::string config = read_config(folder);
+  impl->config = parse_config(config, (folder / "config.json").string());
+  const std::vector<PlannedTensor> plan = architecture_of(impl->config).plan(impl->config);
+  const WeightFiles files = WeightFiles::open(folder);
+  impl->weights = guarded([&] { return load_weights(impl->config, plan, files, impl->device); });
+  Hasher hasher;
+  hasher.add(config);
+  add_to_fingerprint(hasher, files, plan);
+  impl->fingerprint = hasher.digest_hex();
+  SubjectModel model;
+  model.impl_ = impl;
+  return model;
+}
+
+const Config& SubjectModel::config() const { return impl_->config; }
+std::uint32_t SubjectModel::width(Hookpoint hookpoint) const {
+  impl_->check(hookpoint);
+  return impl_->config.width;
+}
+const std::string& SubjectModel::fingerprint() const { return impl_->fingerprint; }
+
+std::vector<Tensor> SubjectModel::activations(std::span<const TokenId> tokens, std::uint32_t batch,
+                                              std::span<const Hookpoint> hookpoints) const {
+  for (const Hookpoint hookpoint : hookpoints) impl_->check(hookpoint);
+  std::vector<Tensor> found(hookpoints.size());
+  std::size_t missing = hookpoints.size();
+  if (missing == 0) return found;
+  guarded([&] {
+    impl_->run(tokens, batch, [&](Hookpoint here, at::Tensor& activation) {
+      for (std::size_t i = 0; i < hookpoints.size(); ++i) {
+        if (hookpoints[i] != here) continue;
+        found[i] = wrap(activation);
+        --missing;
+      }
+      return missing == 0 ? After::stop : After::go_on;
+    });
+  });
+  return found;
+}
+
+Tensor SubjectModel::logits(std::span<const TokenId> tokens, std::uint32_t batch) const {
+  return guarded(
+      [&] { return wrap(impl_->logits(tokens, batch, [](Hookpoint, at::Tensor&) { return After::go_on; })); });
+}
+
+Tensor SubjectModel::logits_with(std::span<const TokenId> tokens, std::uint32_t batch, Hookpoint hookpoint,
+                                 const Tensor& replacement) const {
+  impl_->check(hookpoint);
+  if (replacement.rows() != static_cast<std::int64_t>(tokens.size()) || replacement.columns() != impl_->config.width)
+    fail_input(fmt::format("replacement at {}", hookpoint.name()),
+               fmt::format("is [{}, {}], wanted [{}, {}]", replacement.rows(), replacement.columns(), tokens.size(),
+                           impl_->config.width));
+  return guarded([&] {
+    const at::Tensor spliced = unwrap(replacement).to(impl_->device, at::kFloat);
+    return wrap(impl_->logits(tokens, batch, [&](Hookpoint here, at::Tensor& activation) {
+      if (here == hookpoint) activation = spliced;
+      return After::go_on;
+    }));
+  });
+}
+
+double SubjectModel::mean_loss(const Tensor& logits, std::span<const TokenId> tokens, std::uint32_t batch) {
+  if (logits.rows() != static_cast<std::int64_t>(tokens.size()))
+    fail_input("logits", fmt::format("{} rows for {} tokens", logits.rows(), tokens.size()));
+  Config bounds;
+  bounds.vocabulary = static_cast<std::uint32_t>(logits.columns());
+  bounds.max_context = std::numeric_limits<std::uint32_t>::max();
+  const std::int64_t length = check_tokens(tokens, batch, bounds);
+  if (length < 2) fail_input("tokens", "a context of 1 token predicts nothing, wanted 2 or more");
+  return guarded([&] {
+    const at::Tensor& all = unwrap(logits);
+    const at::Tensor ids = to_torch(tokens, batch, all.device());
+    double sum = 0.0;
+    // One context at a time: the temporaries are as large as the logits they are made of.
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const at::Tensor rows = all.narrow(0, b * length, length - 1);
+      const at::Tensor next = ids[b].narrow(0, 1, length - 1);
+      const at::Tensor chosen = rows.gather(1, next.unsqueeze(1)).squeeze(1);
+      sum += (at::logsumexp(rows, at::IntArrayRef{1}) - chosen).sum(at::kDouble).item<double>();
+    }
+    return sum / static_cast<double>(static_cast<std::int64_t>(batch) * (length - 1));
+  });
+}
+
+}  // namespace gloss::model
