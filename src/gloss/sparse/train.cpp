@@ -1,0 +1,222 @@
+#include "gloss/sparse/train.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include "gloss/base/error.h"
+#include "gloss/base/interrupt.h"
+#include "gloss/sparse/format.h"
+#include "gloss/sparse/shuffled_rows.h"
+#include "gloss/sparse/train_files.h"
+#include "gloss/sparse/train_step.h"
+
+namespace gloss::sparse {
+namespace {
+
+constexpr std::uint64_t kCurveLines = 1000;  // about so many lines in train.csv, whatever the length
+constexpr std::uint64_t kMaxDeadAfter = 10'000'000;
+constexpr std::uint64_t kMaxWarmup = 1000;
+
+/// Options with their defaults worked out.
+struct Plan {
+  TrainOptions options;
+  std::uint64_t steps = 0, dead_after = 0, warmup = 0, checkpoint_every = 0;
+  double rate = 0.0;
+  bool transcoder = false;
+  Settings settings;
+
+  /// Linear warm-up, then linear to 0. `step` counts from 0.
+  double rate_of(std::uint64_t step) const {
+    if (step < warmup) return rate * static_cast<double>(step + 1) / static_cast<double>(warmup);
+    return rate * static_cast<double>(steps - step) / static_cast<double>(steps - warmup);
+  }
+  std::uint64_t tokens() const { return steps * options.batch_tokens; }
+};
+
+[[noreturn]] void fail_usage(std::string_view what, const std::string& message, std::string_view hint = {}) {
+  throw Error(ErrorKind::usage, what, message, hint);
+}
+
+void check(const TrainOptions& o, const Source& source) {
+  if (o.latents < 1) fail_usage("--latents", "is 0, wanted at least 1");
+  if (o.k < 1 || o.k > o.latents)
+    fail_usage("--k", fmt::format("is {}, wanted 1 to the number of latents, {}", o.k, o.latents));
+  if (o.batch_tokens < 2) fail_usage("--batch-tokens", fmt::format("is {}, wanted at least 2", o.batch_tokens));
+  if (o.tokens < o.batch_tokens)
+    fail_usage("--tokens", fmt::format("{} tokens are not one batch of {}", o.tokens, o.batch_tokens),
+               "train on more tokens, or with a smaller --batch-tokens");
+  if (!(o.learning_rate >= 0.0) || !std::isfinite(o.learning_rate))
+    fail_usage("--learning-rate", fmt::format("is {}, wanted a number from 0 up", o.learning_rate));
+  if (!(o.auxk_alpha >= 0.0) || !std::isfinite(o.auxk_alpha))
+    fail_usage("--auxk-alpha", fmt::format("is {}, wanted a number from 0 up", o.auxk_alpha));
+  if (source.width == 0 || source.rows_per_batch == 0 || !source.batch)
+    throw std::invalid_argument("train_topk: the source has no width, rows or batches");
+}
+
+Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hookpoint) {
+  check(o, source);
+  Plan plan;
+  plan.options = o;
+  plan.transcoder = static_cast<bool>(source.targets);
+  plan.steps = o.tokens / o.batch_tokens;
+  plan.dead_after = o.dead_after_tokens != 0 ? o.dead_after_tokens : std::min(o.tokens / 20, kMaxDeadAfter);
+  // Never all of the steps: the rate must also come down.
+  plan.warmup = std::min<std::uint64_t>(o.warmup_steps != 0 ? o.warmup_steps : std::min(kMaxWarmup, plan.steps / 10),
+                                        plan.steps - 1);
+  plan.rate = o.learning_rate > 0 ? o.learning_rate : 2e-4 / std::sqrt(static_cast<double>(o.latents) / 16384.0);
+  plan.checkpoint_every = std::max<std::uint64_t>(o.checkpoint_every_tokens / o.batch_tokens, 1);
+  plan.settings = {{"latents", std::to_string(o.latents)},
+                   {"k", std::to_string(o.k)},
+                   {"tokens", std::to_string(plan.tokens())},
+                   {"batch tokens", std::to_string(o.batch_tokens)},
+                   {"learning rate", fmt::format("{}", plan.rate)},
+                   {"warm-up steps", std::to_string(plan.warmup)},
+                   {"auxk alpha", fmt::format("{}", o.auxk_alpha)},
+                   {"dead after tokens", std::to_string(plan.dead_after)},
+                   {"unit decoder rows", o.normalize_decoder && !plan.transcoder ? "yes" : "no"},
+                   {"kind", plan.transcoder ? "transcoder" : "autoencoder"},
+                   {"width", std::to_string(source.width)},
+                   {"seed", std::to_string(o.seed)},
+                   {"hookpoint", hookpoint},
+                   {"model and text", source.fingerprint}};
+  return plan;
+}
+
+std::vector<double> column_means(std::span<const float> rows, std::size_t width) {
+  std::vector<double> mean(width, 0.0);
+  for (std::size_t i = 0; i < rows.size(); ++i) mean[i % width] += double{rows[i]};
+  for (double& m : mean) m /= static_cast<double>(rows.size() / width);
+  return mean;
+}
+
+/// b_dec begins at the mean of the first batch's targets; a transcoder's encoder at zero for the mean input.
+void centre_on(TrainState& state, const ShuffledRows::Rows& first) {
+  const std::size_t width = state.weights.width();
+  const bool transcoder = !first.target.empty();
+  const std::vector<double> mean = column_means(transcoder ? first.target : first.input, width);
+  std::transform(mean.begin(), mean.end(), state.weights.decoder_bias.begin(),
+                 [](double m) { return static_cast<float>(m); });
+  if (!transcoder) return;
+  const std::vector<double> input = column_means(first.input, width);
+  for (std::size_t latent = 0; latent < state.weights.latents(); ++latent) {
+    const float* row = state.weights.encoder.data() + latent * width;
+    state.weights.encoder_bias[latent] = -static_cast<float>(std::inner_product(input.begin(), input.end(), row, 0.0));
+  }
+}
+
+CoderData coder_of(const Plan& plan, const TrainState& state) {
+  const auto copy = [](const AlignedFloats& v) { return std::vector<float>(v.begin(), v.end()); };
+  CoderData data;
+  data.info.activation = "topk";
+  data.info.input_width = data.info.output_width = static_cast<std::uint32_t>(state.weights.width());
+  data.info.latents = plan.options.latents;
+  data.info.k = plan.options.k;
+  data.info.transcoder = plan.transcoder;
+  data.w_enc = copy(state.weights.encoder);
+  data.b_enc = copy(state.weights.encoder_bias);
+  data.w_dec = copy(state.weights.decoder);
+  data.b_dec = copy(state.weights.decoder_bias);
+  return data;
+}
+
+class Training {
+ public:
+  Training(std::filesystem::path folder, Plan plan, const Source& source, Reporter& reporter)
+      : folder_(std::move(folder)),
+        plan_(std::move(plan)),
+        reporter_(reporter),
+        rows_(source, plan_.options.batch_tokens, plan_.steps, plan_.options.seed),
+        stepper_(plan_.options.latents, source.width, plan_.options, plan_.dead_after, plan_.transcoder),
+        width_(source.width) {}
+
+  TrainResult run() {
+    begin();
+    Curve curve(folder_ / "train.csv", state_.step);
+    const auto start = std::chrono::steady_clock::now();
+    const std::uint64_t first_step = state_.step;
+    TrainResult result;
+    while (state_.step < plan_.steps) {
+      const ShuffledRows::Rows rows = rows_.rows_of(state_.step);
+      const StepStats stats =
+          stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step), rows.target);
+      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+      result.tokens_per_second =
+          static_cast<double>((state_.step - first_step) * plan_.options.batch_tokens) / spent.count();
+      report(stats, curve, result.tokens_per_second);
+      if (state_.step % plan_.checkpoint_every == 0 || interrupted()) save(curve);
+      stop_if_interrupted();
+    }
+    save(curve);  // so that an end that fails, on a full disk say, is made up for by running again
+    save_sparsify(folder_, coder_of(plan_, state_), plan_.options.normalize_decoder && !plan_.transcoder);
+    finish(result);
+    return result;
+  }
+
+ private:
+  void begin() {
+    if (std::optional<TrainState> kept = read_checkpoint(folder_, plan_.options.latents, width_, plan_.settings)) {
+      state_ = std::move(*kept);
+      if (state_.step > plan_.steps)
+        fail_input((folder_ / "checkpoint").string(), fmt::format("is at step {} of {}", state_.step, plan_.steps));
+      reporter_.info(
+          fmt::format("going on at token {} of {}", state_.step * plan_.options.batch_tokens, plan_.tokens()));
+      return;
+    }
+    state_ = initial_state(plan_.options.latents, width_, plan_.options.seed, plan_.transcoder);
+    centre_on(state_, rows_.rows_of(0));
+  }
+
+  void report(const StepStats& stats, Curve& curve, double tokens_per_second) {
+    const std::uint64_t tokens = state_.step * plan_.options.batch_tokens;
+    const std::uint64_t every = std::max<std::uint64_t>(1, plan_.steps / kCurveLines);
+    if (state_.step % every == 0 || state_.step == plan_.steps)
+      curve.add(state_.step, tokens, stats, tokens_per_second);
+    const std::string detail =
+        fmt::format("loss {:.4f}, FVU {:.4f}, dead {}, L0 {:.1f}", stats.loss, stats.fvu, stats.dead, stats.l0);
+    reporter_.progress({"train", tokens, plan_.tokens(), "tokens", detail});
+  }
+
+  void save(const Curve& curve) const {
+    curve.save();
+    write_checkpoint(folder_, state_, plan_.settings);
+  }
+
+  void finish(TrainResult& result) const {
+    result.tokens = plan_.tokens();
+    result.fvu = std::accumulate(state_.recent_fvu.begin(), state_.recent_fvu.end(), 0.0) /
+                 static_cast<double>(std::max<std::size_t>(state_.recent_fvu.size(), 1));
+    result.dead =
+        static_cast<std::uint32_t>(std::count_if(state_.tokens_since_fired.begin(), state_.tokens_since_fired.end(),
+                                                 [this](std::uint64_t tokens) { return tokens > plan_.dead_after; }));
+    write_result(folder_, plan_.settings, result);
+    std::filesystem::remove_all(folder_ / "checkpoint");
+  }
+
+  std::filesystem::path folder_;
+  Plan plan_;
+  Reporter& reporter_;
+  ShuffledRows rows_;
+  Stepper stepper_;
+  std::size_t width_;
+  TrainState state_;
+};
+
+}  // namespace
+
+TrainResult train_topk(const std::filesystem::path& folder, const std::string& hookpoint, const TrainOptions& options,
+                       const Source& source, Reporter& reporter) {
+  Plan plan = plan_of(options, source, hookpoint);
+  if (const std::optional<TrainResult> done = read_result(folder, plan.settings)) {
+    reporter.info(fmt::format("{}: already trained, nothing to do", folder.string()));
+    return *done;
+  }
+  std::filesystem::create_directories(folder);
+  return Training(folder, std::move(plan), source, reporter).run();
+}
+
+}  // namespace gloss::sparse

@@ -1,0 +1,54 @@
+#pragma once
+/// Training of TopK coders. Method: docs/methods.md 17 (Gao et al. 2024, arXiv 2406.04093).
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gloss/base/reporter.h"
+
+namespace gloss::sparse {
+
+struct TrainOptions {
+  std::uint32_t latents = 4096;       // F
+  std::uint32_t k = 32;               // K
+  std::uint64_t tokens = 5'000'000;   // to train on
+  std::uint32_t batch_tokens = 1024;  // per optimizer step
+  double learning_rate = 0.0;         // 0 = 2e-4 / sqrt(F / 2^14)
+  std::uint32_t warmup_steps = 0;     // 0 = min(1000, 10 % of the steps)
+  double auxk_alpha = 1.0 / 32.0;
+  std::uint64_t dead_after_tokens = 0;  // 0 = 5 % of `tokens`, at most 10M
+  bool normalize_decoder = true;
+  std::uint64_t seed = 1;
+  std::uint64_t checkpoint_every_tokens = 500'000;
+  std::size_t threads = 1;  // results do not depend on it
+};
+
+/// Where training reads: called with the index of a batch of contexts, gives activations [rows_per_batch, width]. Must
+/// give the same batch for the same index, so that a resumed run sees what it would have seen; wraps around its text.
+struct Source {
+  std::uint32_t width = 0;
+  std::uint64_t rows_per_batch = 0;
+  std::function<std::vector<float>(std::uint64_t batch)> batch;
+  /// When set: the rows to reconstruct, of the same shape; the coder is then a transcoder. Called right after batch().
+  std::function<std::vector<float>(std::uint64_t batch)> targets;
+  std::string fingerprint;  // of model, text and hookpoint; a checkpoint of another one is refused
+};
+
+struct TrainResult {
+  std::uint64_t tokens = 0;
+  double fvu = 0.0;  // mean over the last 50 steps, on training text
+  std::uint32_t dead = 0;
+  double tokens_per_second = 0.0;
+};
+
+/// Trains and writes the sparsify layout (cfg.json, sae.safetensors) to `folder`, with train.csv (step, tokens, loss,
+/// fvu, auxk, dead, l0, tokens_per_second). Checkpoints go to folder/checkpoint; an interrupted training goes on there
+/// and ends with the same coder, byte for byte. A finished folder of the same settings is left as it is.
+/// Errors: interrupted (after a checkpoint); bad_input when the folder holds a training of other settings (says which)
+/// or a coder that no training left there, and for activations that are not finite; usage for options out of range.
+TrainResult train_topk(const std::filesystem::path& folder, const std::string& hookpoint, const TrainOptions& options,
+                       const Source& source, Reporter& reporter);
+
+}  // namespace gloss::sparse

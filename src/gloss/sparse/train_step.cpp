@@ -1,0 +1,373 @@
+#include "gloss/sparse/train_step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "gloss/base/error.h"
+#include "gloss/base/parallel.h"
+#include "gloss/base/random.h"
+
+namespace gloss::sparse {
+namespace {
+
+// Fixed sizes of the tasks that threads share: sums are made within a block, then over the blocks in order.
+constexpr std::size_t kRowsPerBlock = 64;
+constexpr std::size_t kLatentsPerBlock = 64;
+constexpr double kMostNorm = 1.0;  // of all gradients together
+constexpr double kTiny = 1e-6;
+
+std::size_t block_count(std::size_t items, std::size_t per_block) { return (items + per_block - 1) / per_block; }
+
+/// body(block, begin, end) for blocks of [0, items).
+template <class Body>
+void for_blocks(std::size_t items, std::size_t per_block, std::size_t threads, const Body& body) {
+  parallel_for(block_count(items, per_block), threads, [&](std::size_t block, std::size_t) {
+    body(block, block * per_block, std::min(items, (block + 1) * per_block));
+  });
+}
+
+float dot(const float* a, const float* b, std::size_t width) {
+  constexpr std::uint32_t kRow = 0;
+  float out = 0.0F;
+  kernels().dots(&out, a, b, &kRow, 1, width);
+  return out;
+}
+
+void add_scaled(float* out, float scale, const float* row, std::size_t width) {
+  constexpr std::uint32_t kRow = 0;
+  kernels().weighted_sum(out, row, &kRow, &scale, 1, width);
+}
+
+double square_norm(const AlignedFloats& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0,
+                         [](double sum, float v) { return sum + double{v} * double{v}; });
+}
+
+}  // namespace
+
+Parameters::Parameters(std::size_t latents, std::size_t width)
+    : encoder(latents * width), encoder_bias(latents), decoder(latents * width), decoder_bias(width) {}
+
+void Gradients::Selection::resize(std::size_t rows, std::uint32_t wanted_k) {
+  k = wanted_k;
+  latent.resize(rows * k);
+  value.resize(rows * k);
+  slope.resize(rows * k);
+  active.resize(rows);
+}
+
+void Gradients::centre(const Parameters& weights, const Batch& batch) {
+  const std::size_t width = weights.width();
+  centred_.resize(batch.rows * width);
+  for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) {
+      const float* from = batch.input + row * width;
+      float* to = centred_.data() + row * width;
+      if (options_.transcoder) {
+        std::copy_n(from, width, to);
+      } else {
+        for (std::size_t d = 0; d < width; ++d) to[d] = from[d] - weights.decoder_bias[d];
+      }
+    }
+  });
+}
+
+/// V, from sums shifted by the first row so that a large mean costs no digits.
+double Gradients::variance(const Batch& batch) const {
+  const std::size_t width = gradient_.width();
+  struct Sums {
+    std::vector<double> linear;
+    double square = 0.0;
+  };
+  std::vector<Sums> sums(block_count(batch.rows, kRowsPerBlock));
+  for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
+    Sums& s = sums[block];
+    s.linear.assign(width, 0.0);
+    for (std::size_t row = begin; row < end; ++row) {
+      for (std::size_t d = 0; d < width; ++d) {
+        const double v = double{batch.target[row * width + d]} - double{batch.target[d]};
+        s.linear[d] += v;
+        s.square += v * v;
+      }
+    }
+  });
+  std::vector<double> linear(width, 0.0);
+  double result = 0.0;
+  for (const Sums& s : sums) {
+    for (std::size_t d = 0; d < width; ++d) linear[d] += s.linear[d];
+    result += s.square;
+  }
+  for (const double sum : linear) result -= sum * sum / static_cast<double>(batch.rows);
+  return result;
+}
+
+/// Fills main_ and aux_; aux_.k is 0 when there are no dead latents or alpha is 0.
+void Gradients::select(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead) {
+  const std::size_t width = weights.width();
+  const auto run = [&](TopkEncoder& encoder, Selection& s, std::span<const std::uint32_t> which) {
+    encoder.pack(weights.encoder.data(), weights.encoder_bias.data(), weights.latents(), width, options_.threads,
+                 which);
+    encoder.encode({centred_.data(), nullptr, batch.rows}, s.k, options_.threads, {s.latent.data(), s.value.data()});
+    for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+      for (std::size_t row = begin; row < end; ++row) {
+        const float* values = s.value.data() + row * s.k;
+        s.active[row] = static_cast<std::uint32_t>(std::find(values, values + s.k, 0.0F) - values);
+        if (which.empty()) continue;
+        for (std::size_t i = row * s.k; i < (row + 1) * s.k; ++i) s.latent[i] = which[s.latent[i]];
+      }
+    });
+  };
+  main_.resize(batch.rows, options_.k);
+  run(encoder_, main_, {});
+  const bool wanted = options_.auxk_alpha > 0.0 && !dead.empty();
+  const std::size_t most = std::max<std::size_t>(1, width / 2);
+  aux_.resize(batch.rows, wanted ? static_cast<std::uint32_t>(std::min(most, dead.size())) : 0);
+  if (wanted) run(dead_encoder_, aux_, dead);
+}
+
+/// Reconstruction, error, and the slope of the loss in the row's reconstruction and selected values.
+void Gradients::backward_row(const Parameters& weights, const Batch& batch, std::size_t row, float slope,
+                             float aux_slope, BlockSums& sums) {
+  const std::size_t width = weights.width();
+  const Kernels& run = kernels();
+  const auto at = [row](const Selection& s) { return row * s.k; };
+  float* error = slope_.data() + row * width;  // first y', then y - y', at last the slope
+  std::copy_n(weights.decoder_bias.data(), width, error);
+  run.weighted_sum(error, weights.decoder.data(), main_.latent.data() + at(main_), main_.value.data() + at(main_),
+                   main_.active[row], width);
+  for (std::size_t d = 0; d < width; ++d) error[d] = batch.target[row * width + d] - error[d];
+  sums.error += double{dot(error, error, width)};
+  sums.count += main_.active[row];
+  if (aux_.k > 0) {
+    float* aux = slope_.data() + (batch.rows + row) * width;
+    std::fill_n(aux, width, 0.0F);
+    run.weighted_sum(aux, weights.decoder.data(), aux_.latent.data() + at(aux_), aux_.value.data() + at(aux_),
+                     aux_.active[row], width);
+    for (std::size_t d = 0; d < width; ++d) aux[d] -= error[d];
+    sums.aux_error += double{dot(aux, aux, width)};
+    for (std::size_t d = 0; d < width; ++d) aux[d] *= aux_slope;
+    run.dots(aux_.slope.data() + at(aux_), aux, weights.decoder.data(), aux_.latent.data() + at(aux_), aux_.active[row],
+             width);
+  }
+  for (std::size_t d = 0; d < width; ++d) {
+    error[d] *= slope;
+    sums.bias[d] += error[d];
+  }
+  run.dots(main_.slope.data() + at(main_), error, weights.decoder.data(), main_.latent.data() + at(main_),
+           main_.active[row], width);
+}
+
+void Gradients::backward_rows(const Parameters& weights, const Batch& batch, double variance, double aux_scale) {
+  slope_.resize((aux_.k > 0 ? 2 : 1) * batch.rows * weights.width());
+  blocks_.assign(block_count(batch.rows, kRowsPerBlock), {});
+  const auto slope = static_cast<float>(-2.0 / variance);
+  const auto aux_slope = static_cast<float>(2.0 * options_.auxk_alpha * aux_scale / variance);
+  for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
+    blocks_[block].bias.assign(weights.width(), 0.0F);
+    for (std::size_t row = begin; row < end; ++row) backward_row(weights, batch, row, slope, aux_slope, blocks_[block]);
+  });
+}
+
+/// Counting sort of the positive entries by latent; within one, main_ before aux_, and rows ascending.
+void Gradients::group_by_latent(std::size_t rows) {
+  const std::size_t latents = gradient_.latents();
+  const auto each_entry = [rows](const Selection& s, const auto& body) {
+    for (std::size_t row = 0; row < rows; ++row) {
+      for (std::size_t i = row * s.k; i < row * s.k + s.active[row]; ++i) body(row, i);
+    }
+  };
+  firings_.assign(latents, 0);
+  each_entry(main_, [&](std::size_t, std::size_t i) { ++firings_[main_.latent[i]]; });
+  begin_.assign(latents + 1, 0);
+  std::copy(firings_.begin(), firings_.end(), begin_.begin() + 1);
+  if (aux_.k > 0) each_entry(aux_, [&](std::size_t, std::size_t i) { ++begin_[aux_.latent[i] + 1]; });
+  std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+  input_row_.resize(begin_.back());
+  slope_row_.resize(begin_.back());
+  entry_value_.resize(begin_.back());
+  entry_slope_.resize(begin_.back());
+  std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
+  const auto place = [&](const Selection& s, std::size_t slope_offset) {
+    each_entry(s, [&](std::size_t row, std::size_t i) {
+      const std::size_t to = next[s.latent[i]]++;
+      input_row_[to] = static_cast<std::uint32_t>(row);
+      slope_row_[to] = static_cast<std::uint32_t>(slope_offset + row);
+      entry_value_[to] = s.value[i];
+      entry_slope_[to] = s.slope[i];
+    });
+  };
+  place(main_, 0);
+  if (aux_.k > 0) place(aux_, rows);
+}
+
+/// Gradients of one latent's rows. along_bias [D] gathers sum over latents of (d loss / d encoder_bias) encoder: as x -
+/// decoder_bias enters the encoder, its negative belongs to decoder_bias.
+void Gradients::gather_latent(const Parameters& weights, std::size_t latent, std::vector<float>& along_bias) {
+  const std::size_t width = weights.width();
+  const std::size_t begin = begin_[latent];
+  const std::size_t count = begin_[latent + 1] - begin;
+  float* decoder_slope = gradient_.decoder.data() + latent * width;
+  float* encoder_slope = gradient_.encoder.data() + latent * width;
+  std::fill_n(decoder_slope, width, 0.0F);
+  std::fill_n(encoder_slope, width, 0.0F);
+  gradient_.encoder_bias[latent] = 0.0F;
+  if (count == 0) return;
+  const Kernels& run = kernels();
+  run.weighted_sum(decoder_slope, slope_.data(), slope_row_.data() + begin, entry_value_.data() + begin, count, width);
+  run.weighted_sum(encoder_slope, centred_.data(), input_row_.data() + begin, entry_slope_.data() + begin, count,
+                   width);
+  const float* slopes = entry_slope_.data() + begin;
+  gradient_.encoder_bias[latent] = std::accumulate(slopes, slopes + count, 0.0F);
+  if (options_.normalize_decoder) {
+    const float* row = weights.decoder.data() + latent * width;
+    const float square = dot(row, row, width);
+    if (square > 0.0F) add_scaled(decoder_slope, -dot(decoder_slope, row, width) / square, row, width);
+  }
+  if (!options_.transcoder)
+    add_scaled(along_bias.data(), gradient_.encoder_bias[latent], weights.encoder.data() + latent * width, width);
+}
+
+void Gradients::finish_bias(const std::vector<std::vector<float>>& along_bias) {
+  const std::size_t width = gradient_.width();
+  std::vector<double> sum(width, 0.0);
+  for (const BlockSums& block : blocks_) {
+    for (std::size_t d = 0; d < width; ++d) sum[d] += double{block.bias[d]};
+  }
+  for (const std::vector<float>& block : along_bias) {
+    for (std::size_t d = 0; d < width; ++d) sum[d] -= double{block[d]};
+  }
+  std::transform(sum.begin(), sum.end(), gradient_.decoder_bias.begin(),
+                 [](double v) { return static_cast<float>(v); });
+}
+
+void Gradients::gather_gradients(const Parameters& weights) {
+  const std::size_t latents = weights.latents();
+  const std::size_t width = weights.width();
+  const std::size_t blocks = block_count(latents, kLatentsPerBlock);
+  std::vector<std::vector<float>> along_bias(blocks);
+  std::vector<double> squares(blocks, 0.0);
+  for_blocks(latents, kLatentsPerBlock, options_.threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
+    along_bias[block].assign(width, 0.0F);
+    for (std::size_t latent = begin; latent < end; ++latent) {
+      gather_latent(weights, latent, along_bias[block]);
+      const float* decoder_slope = gradient_.decoder.data() + latent * width;
+      const float* encoder_slope = gradient_.encoder.data() + latent * width;
+      const double bias = gradient_.encoder_bias[latent];
+      squares[block] += double{dot(decoder_slope, decoder_slope, width)} +
+                        double{dot(encoder_slope, encoder_slope, width)} + bias * bias;
+    }
+  });
+  finish_bias(along_bias);
+  norm_ = std::sqrt(std::accumulate(squares.begin(), squares.end(), square_norm(gradient_.decoder_bias)));
+}
+
+StepStats Gradients::compute(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead) {
+  if (gradient_.latents() != weights.latents() || gradient_.width() != weights.width())
+    gradient_ = Parameters(weights.latents(), weights.width());
+  const double total = variance(batch);
+  if (!(total > 0.0))
+    fail_input("training", "all activations of a batch are the same, so there is nothing to learn from",
+               "is the text empty or one repeated token?");
+  centre(weights, batch);
+  select(weights, batch, dead);
+  const double aux_scale = std::min(
+      1.0, static_cast<double>(dead.size()) / static_cast<double>(std::max<std::size_t>(1, weights.width() / 2)));
+  backward_rows(weights, batch, total, aux_scale);
+  group_by_latent(batch.rows);
+  gather_gradients(weights);
+  StepStats stats;
+  for (const BlockSums& block : blocks_) {
+    stats.fvu += block.error / total;
+    stats.auxk += aux_scale * block.aux_error / total;
+    stats.l0 += block.count / static_cast<double>(batch.rows);
+  }
+  stats.loss = stats.fvu + options_.auxk_alpha * stats.auxk;
+  return stats;
+}
+
+void adam_update(TrainState& state, const Parameters& gradient, std::uint64_t step, double rate, double scale,
+                 std::size_t threads) {
+  constexpr double kBeta1 = 0.9;
+  constexpr double kBeta2 = 0.999;
+  constexpr double kEpsilon = 1e-8;
+  // With corrections c1, c2: rate (m/c1) / (sqrt(v/c2) + epsilon) = (rate sqrt(c2)/c1) m / (sqrt(v) + epsilon
+  // sqrt(c2)).
+  const double c1 = 1.0 - std::pow(kBeta1, static_cast<double>(step));
+  const double root_c2 = std::sqrt(1.0 - std::pow(kBeta2, static_cast<double>(step)));
+  const auto f32 = [](double v) { return static_cast<float>(v); };
+  const AdamStep adam{f32(kBeta1),       f32(1.0 - kBeta1),        f32(kBeta2),
+                      f32(1.0 - kBeta2), f32(rate * root_c2 / c1), f32(kEpsilon * root_c2),
+                      f32(scale)};
+  const auto run = [&](AlignedFloats Parameters::*part, std::size_t begin, std::size_t count) {
+    kernels().adam((state.weights.*part).data() + begin, (state.first.*part).data() + begin,
+                   (state.second.*part).data() + begin, (gradient.*part).data() + begin, count, adam);
+  };
+  const std::size_t width = gradient.width();
+  for_blocks(gradient.latents(), kLatentsPerBlock, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    run(&Parameters::encoder, begin * width, (end - begin) * width);
+    run(&Parameters::decoder, begin * width, (end - begin) * width);
+    run(&Parameters::encoder_bias, begin, end - begin);
+  });
+  run(&Parameters::decoder_bias, 0, width);
+}
+
+TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder) {
+  TrainState state;
+  state.weights = Parameters(latents, width);
+  state.first = Parameters(latents, width);
+  state.second = Parameters(latents, width);
+  state.tokens_since_fired.assign(latents, 0);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(width));
+  for (std::size_t latent = 0; latent < latents; ++latent) {
+    Random random = Random::for_latent(seed, "", LatentId{static_cast<std::uint32_t>(latent)}, "training start");
+    for (std::size_t d = 0; d < width; ++d)
+      state.weights.encoder[latent * width + d] = static_cast<float>(bound * (2.0 * random.uniform() - 1.0));
+  }
+  if (transcoder) return state;
+  state.weights.decoder = state.weights.encoder;
+  normalize_rows(state.weights.decoder, width, 1);
+  return state;
+}
+
+Stepper::Stepper(std::size_t latents, std::size_t width, const TrainOptions& options, std::uint64_t dead_after,
+                 bool transcoder)
+    : options_{options.k, options.auxk_alpha, transcoder, options.normalize_decoder && !transcoder, options.threads},
+      width_(width),
+      dead_after_(dead_after),
+      gradients_(options_) {
+  dead_.reserve(latents);
+}
+
+StepStats Stepper::step(TrainState& state, std::span<const float> rows, std::size_t count, double rate,
+                        std::span<const float> targets) {
+  dead_.clear();
+  for (std::size_t latent = 0; latent < state.tokens_since_fired.size(); ++latent) {
+    if (state.tokens_since_fired[latent] > dead_after_) dead_.push_back(static_cast<std::uint32_t>(latent));
+  }
+  const Batch batch{count, rows.data(), targets.empty() ? rows.data() : targets.data()};
+  StepStats stats = gradients_.compute(state.weights, batch, dead_);
+  stats.dead = static_cast<std::uint32_t>(dead_.size());
+  state.recent_fvu.push_back(stats.fvu);
+  if (state.recent_fvu.size() > kRecentSteps) state.recent_fvu.erase(state.recent_fvu.begin());
+  ++state.step;
+  adam_update(state, gradients_.gradient(), state.step, rate, std::min(1.0, kMostNorm / (gradients_.norm() + kTiny)),
+              options_.threads);
+  if (options_.normalize_decoder) normalize_rows(state.weights.decoder, width_, options_.threads);
+  for (std::size_t latent = 0; latent < state.tokens_since_fired.size(); ++latent)
+    state.tokens_since_fired[latent] = gradients_.firings()[latent] > 0 ? 0 : state.tokens_since_fired[latent] + count;
+  return stats;
+}
+
+void normalize_rows(AlignedFloats& values, std::size_t width, std::size_t threads) {
+  for_blocks(values.size() / width, kLatentsPerBlock, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) {
+      float* at = values.data() + row * width;
+      const float norm = std::sqrt(dot(at, at, width));
+      if (norm == 0.0F) continue;
+      for (std::size_t d = 0; d < width; ++d) at[d] /= norm;
+    }
+  });
+}
+
+}  // namespace gloss::sparse

@@ -1,0 +1,147 @@
+#pragma once
+/// One step of training a TopK coder: loss, gradients, Adam. Written by hand over the K active latents of each row: of
+/// the dense products only the encoder's forward one is left, and no [N, F] exists. Gradients are summed latent by
+/// latent in the order of the rows, so that results do not depend on the number of threads. Method: docs/methods.md 17
+/// (Gao et al. 2024, arXiv 2406.04093, sections 2 and A.2).
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "gloss/sparse/aligned.h"
+#include "gloss/sparse/encoder.h"
+#include "gloss/sparse/train.h"
+
+namespace gloss::sparse {
+
+/// Weights, or what has their shape: gradients, moments. Shapes: encoder, decoder [F, D] row-major, encoder_bias [F],
+/// decoder_bias [D].
+struct Parameters {
+  AlignedFloats encoder, encoder_bias, decoder, decoder_bias;
+
+  Parameters() = default;
+  /// All zero.
+  Parameters(std::size_t latents, std::size_t width);
+  std::size_t latents() const { return encoder_bias.size(); }
+  std::size_t width() const { return decoder_bias.size(); }
+};
+
+struct StepOptions {
+  std::uint32_t k = 32;
+  double auxk_alpha = 0.0;
+  bool transcoder = false;        // decoder_bias is not subtracted from the input
+  bool normalize_decoder = true;  // gradients along a decoder row are removed
+  std::size_t threads = 1;
+};
+
+/// Shapes: input, target [rows, D] row-major, finite; the same pointer for an autoencoder.
+struct Batch {
+  std::size_t rows = 0;
+  const float* input = nullptr;
+  const float* target = nullptr;
+};
+
+/// loss = fvu + alpha * auxk; l0: mean number of positive latents of a row; dead: latents the step took for dead.
+struct StepStats {
+  double loss = 0.0, fvu = 0.0, auxk = 0.0, l0 = 0.0;
+  std::uint32_t dead = 0;
+};
+
+/// Computes loss and gradients; owns the work memory, made by the first call.
+class Gradients {
+ public:
+  explicit Gradients(const StepOptions& options) : options_(options) {}
+
+  ///     fvu  = sum |e|^2 / V,  e = y - (W_dec^T TopK(relu(W_enc (x - decoder_bias) + encoder_bias), K) +
+  ///     decoder_bias),  V = sum |y - mean(y)|^2 auxk = s * sum |e' - e|^2 / V,  e' = W_dec^T TopK over the dead, k_aux
+  ///     = min(D/2, dead), s = min(dead/(D/2), 1),
+  /// e constant in the second line. A value of 0 passes no gradient (the ReLU's).
+  /// `dead`: latents, ascending. Errors: bad_input when the batch has no variance.
+  StepStats compute(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead);
+
+  /// Of the last compute(). norm: of all gradients together.
+  const Parameters& gradient() const { return gradient_; }
+  double norm() const { return norm_; }
+  /// Rows in which each latent was positive among the K. Shape [F].
+  std::span<const std::uint32_t> firings() const { return firings_; }
+
+ private:
+  /// What one selection kept, and the gradient of its values. Shapes [N, K].
+  struct Selection {
+    std::uint32_t k = 0;
+    std::vector<std::uint32_t> latent, active;  // active [N]: how many of the row are positive; they come first
+    std::vector<float> value, slope;
+    void resize(std::size_t rows, std::uint32_t wanted_k);
+  };
+  /// Sums over a block of rows, added up in the order of the blocks.
+  struct BlockSums {
+    double error = 0.0, aux_error = 0.0, count = 0.0;
+    std::vector<float> bias;  // [D]
+  };
+
+  void centre(const Parameters& weights, const Batch& batch);
+  double variance(const Batch& batch) const;
+  void select(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead);
+  void backward_rows(const Parameters& weights, const Batch& batch, double variance, double aux_scale);
+  void backward_row(const Parameters& weights, const Batch& batch, std::size_t row, float slope, float aux_slope,
+                    BlockSums& sums);
+  void group_by_latent(std::size_t rows);
+  void gather_gradients(const Parameters& weights);
+  void gather_latent(const Parameters& weights, std::size_t latent, std::vector<float>& along_bias);
+  void finish_bias(const std::vector<std::vector<float>>& along_bias);
+
+  StepOptions options_;
+  Parameters gradient_;
+  double norm_ = 0.0;
+  std::vector<std::uint32_t> firings_;
+  TopkEncoder encoder_, dead_encoder_;
+  Selection main_, aux_;
+  AlignedFloats centred_;  // [N, D]: what the encoder multiplies
+  AlignedFloats slope_;    // [2, N, D]: d loss / d reconstruction, then the same of e'
+  std::vector<BlockSums> blocks_;
+  // Entries of all selections, sorted by latent, then row: where the latent's begin, and each one's row and numbers.
+  std::vector<std::size_t> begin_;                    // [F + 1]
+  std::vector<std::uint32_t> input_row_, slope_row_;  // of centred_, of slope_
+  std::vector<float> entry_value_, entry_slope_;
+};
+
+inline constexpr std::size_t kRecentSteps = 50;
+
+/// Everything a training goes on from.
+struct TrainState {
+  Parameters weights, first, second;              // first and second moments of the gradients
+  std::vector<std::uint64_t> tokens_since_fired;  // [F]
+  std::vector<double> recent_fvu;                 // of the last kRecentSteps steps
+  std::uint64_t step = 0;                         // steps done
+};
+
+/// Encoder rows uniform in +-1/sqrt(D), each from its own stream; biases 0. An autoencoder's decoder is the encoder
+/// with unit rows, a transcoder's is 0.
+TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder = false);
+
+/// Steps of Adam (0.9, 0.999) with the gradient's norm clipped at 1, unit decoder rows, and the count of dead latents.
+class Stepper {
+ public:
+  Stepper(std::size_t latents, std::size_t width, const TrainOptions& options, std::uint64_t dead_after,
+          bool transcoder = false);
+
+  /// One step of size `rate`; state.step grows by one. Shapes: rows [count, D]; targets the same, empty for an
+  /// autoencoder. Errors: as Gradients::compute.
+  StepStats step(TrainState& state, std::span<const float> rows, std::size_t count, double rate,
+                 std::span<const float> targets = {});
+
+ private:
+  StepOptions options_;
+  std::size_t width_;
+  std::uint64_t dead_after_;
+  Gradients gradients_;
+  std::vector<std::uint32_t> dead_;
+};
+
+/// Step number `step` (from 1) of Adam, gradients times `scale`. Source: Kingma & Ba 2015, algorithm 1.
+void adam_update(TrainState& state, const Parameters& gradient, std::uint64_t step, double rate, double scale,
+                 std::size_t threads);
+
+/// Scales every row of [rows, D] to unit norm; rows of norm 0 stay.
+void normalize_rows(AlignedFloats& values, std::size_t width, std::size_t threads);
+
+}  // namespace gloss::sparse

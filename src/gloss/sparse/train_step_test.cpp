@@ -1,0 +1,233 @@
+// Gradients written by hand against libtorch's autograd in f64, and the pieces of a training step.
+#include "gloss/sparse/train_step.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "gloss/base/error.h"
+#include "gloss/base/random.h"
+#include "gloss/sparse/test_coder.h"
+
+namespace gloss::sparse {
+namespace {
+
+struct Size {
+  std::int64_t rows, width, latents, k;
+};
+
+struct Problem {
+  Size size;
+  Parameters weights;
+  std::vector<float> input, target;
+  std::vector<std::uint32_t> dead;
+
+  static Problem random(const Size& size, std::size_t dead_count, std::uint64_t seed) {
+    Random random = Random::for_purpose(seed, "train step test");
+    Problem p{size, initial_state(size.latents, size.width, seed).weights, {}, {}, {}};
+    for (float& v : p.weights.encoder_bias) v = static_cast<float>(0.1 * random.normal());
+    for (float& v : p.weights.decoder_bias) v = static_cast<float>(0.3 * random.normal());
+    for (std::int64_t i = 0; i < size.rows * size.width; ++i) {
+      p.input.push_back(static_cast<float>(random.normal()));
+      p.target.push_back(static_cast<float>(random.normal()));
+    }
+    for (const std::uint64_t f : random.sample(size.latents, dead_count))
+      p.dead.push_back(static_cast<std::uint32_t>(f));
+    std::sort(p.dead.begin(), p.dead.end());
+    return p;
+  }
+};
+
+torch::Tensor leaf(const float* values, std::int64_t rows, std::int64_t columns) {
+  return torch::from_blob(const_cast<float*>(values), {rows, columns}, torch::kFloat)
+      .to(torch::kDouble)
+      .set_requires_grad(true);
+}
+
+struct Reference {
+  double fvu = 0.0, auxk = 0.0;
+  torch::Tensor encoder, encoder_bias, decoder, decoder_bias;  // gradients
+};
+
+/// The loss as docs/methods.md 17 states it, with dense tensors.
+Reference reference(const Problem& p, const StepOptions& o) {
+  const auto [rows, width, latents, k] = p.size;
+  torch::Tensor we = leaf(p.weights.encoder.data(), latents, width);
+  torch::Tensor be = leaf(p.weights.encoder_bias.data(), 1, latents);
+  torch::Tensor wd = leaf(p.weights.decoder.data(), latents, width);
+  torch::Tensor bd = leaf(p.weights.decoder_bias.data(), 1, width);
+  const torch::Tensor x = leaf(p.input.data(), rows, width).detach();
+  const torch::Tensor y = o.transcoder ? leaf(p.target.data(), rows, width).detach() : x;
+  const torch::Tensor z = torch::relu(torch::mm(o.transcoder ? x : x - bd, we.t()) + be);
+  const auto keep = [](const torch::Tensor& all, std::int64_t count) {
+    const torch::Tensor best = std::get<1>(all.topk(count, 1));
+    return torch::zeros_like(all).scatter(1, best, all.gather(1, best));
+  };
+  const torch::Tensor variance = (y - y.mean(0, true)).square().sum();
+  const torch::Tensor e = y - (torch::mm(keep(z, k), wd) + bd);
+  const torch::Tensor fvu = e.square().sum() / variance;
+  torch::Tensor loss = fvu;
+  Reference r;
+  r.fvu = fvu.item<double>();
+  if (!p.dead.empty() && o.auxk_alpha > 0) {
+    const std::int64_t most = width / 2;
+    const auto dead = static_cast<std::int64_t>(p.dead.size());
+    torch::Tensor mask = torch::zeros({1, latents}, torch::kDouble);
+    for (const std::uint32_t f : p.dead) mask[0][f] = 1.0;
+    const torch::Tensor aux = torch::mm(keep(z * mask, std::min(most, dead)), wd);
+    const double scale = std::min(1.0, static_cast<double>(dead) / static_cast<double>(most));
+    const torch::Tensor auxk = scale * (aux - e.detach()).square().sum() / variance;
+    r.auxk = auxk.item<double>();
+    loss = loss + o.auxk_alpha * auxk;
+  }
+  loss.backward();
+  r.encoder = we.grad();
+  r.encoder_bias = be.grad();
+  r.decoder = wd.grad();
+  r.decoder_bias = bd.grad();
+  if (o.normalize_decoder) {
+    const torch::Tensor unit = wd.detach() / wd.detach().norm(2, 1, true);
+    r.decoder = r.decoder - unit * (r.decoder * unit).sum(1, true);
+  }
+  return r;
+}
+
+/// Largest difference relative to the largest gradient.
+double difference(const AlignedFloats& got, const torch::Tensor& wanted) {
+  const torch::Tensor flat = wanted.contiguous().view({-1});
+  EXPECT_EQ(static_cast<std::int64_t>(got.size()), flat.numel());
+  double worst = 0.0;
+  for (std::int64_t i = 0; i < flat.numel(); ++i)
+    worst = std::max(worst, std::abs(double{got[static_cast<std::size_t>(i)]} - flat[i].item<double>()));
+  return worst / std::max(1e-30, flat.abs().max().item<double>());
+}
+
+void expect_gradients(const Problem& p, const StepOptions& o) {
+  constexpr double kTolerance = 2e-5;  // f32 sums of a few hundred terms against f64
+  Gradients gradients(o);
+  const Batch batch{static_cast<std::size_t>(p.size.rows), p.input.data(),
+                    o.transcoder ? p.target.data() : p.input.data()};
+  const StepStats stats = gradients.compute(p.weights, batch, p.dead);
+  const Reference wanted = reference(p, o);
+  EXPECT_NEAR(stats.fvu, wanted.fvu, 1e-6);
+  EXPECT_NEAR(stats.auxk, wanted.auxk, 1e-6);
+  EXPECT_NEAR(stats.loss, wanted.fvu + o.auxk_alpha * wanted.auxk, 1e-6);
+  EXPECT_LT(difference(gradients.gradient().encoder, wanted.encoder), kTolerance);
+  EXPECT_LT(difference(gradients.gradient().encoder_bias, wanted.encoder_bias), kTolerance);
+  EXPECT_LT(difference(gradients.gradient().decoder, wanted.decoder), kTolerance);
+  EXPECT_LT(difference(gradients.gradient().decoder_bias, wanted.decoder_bias), kTolerance);
+  const double norm = std::sqrt((wanted.encoder.square().sum() + wanted.encoder_bias.square().sum() +
+                                 wanted.decoder.square().sum() + wanted.decoder_bias.square().sum())
+                                    .item<double>());
+  EXPECT_NEAR(gradients.norm(), norm, 1e-4 * norm);
+}
+
+TEST(Gradients, AgreeWithAutogradWithoutDeadLatents) {
+  expect_gradients(Problem::random({70, 9, 50, 4}, 0, 1), {4, 1.0 / 32, false, true, 1});
+}
+
+TEST(Gradients, AgreeWithAutogradWithTheAuxiliaryLoss) {
+  expect_gradients(Problem::random({130, 16, 100, 3}, 40, 2), {3, 0.5, false, true, 1});  // more dead than D/2
+  expect_gradients(Problem::random({65, 17, 100, 3}, 5, 3), {3, 0.5, false, true, 1});    // fewer
+}
+
+TEST(Gradients, AgreeWithAutogradForAFreeDecoder) {
+  expect_gradients(Problem::random({64, 8, 33, 2}, 10, 4), {2, 0.5, false, false, 1});
+}
+
+TEST(Gradients, AgreeWithAutogradForATranscoder) {
+  expect_gradients(Problem::random({70, 12, 40, 5}, 9, 5), {5, 0.25, true, false, 1});
+}
+
+TEST(Gradients, DoNotDependOnTheNumberOfThreads) {
+  const Problem p = Problem::random({500, 24, 200, 6}, 50, 6);
+  const auto compute = [&](std::size_t threads) {
+    Gradients gradients({6, 0.5, false, true, threads});
+    gradients.compute(p.weights, {500, p.input.data(), p.input.data()}, p.dead);
+    return gradients.gradient();
+  };
+  const Parameters one = compute(1);
+  for (const std::size_t threads : {2, 5}) {
+    const Parameters many = compute(threads);
+    EXPECT_EQ(many.encoder, one.encoder);
+    EXPECT_EQ(many.encoder_bias, one.encoder_bias);
+    EXPECT_EQ(many.decoder, one.decoder);
+    EXPECT_EQ(many.decoder_bias, one.decoder_bias);
+  }
+}
+
+TEST(Gradients, CountFiringsAndL0FromPositiveValuesOnly) {
+  // D = 1, two latents with weights 1 and -1: a row of 2 fires the first, a row of -1 the second, a row of 0 none.
+  Parameters weights(2, 1);
+  weights.encoder = {1.0F, -1.0F};
+  weights.decoder = {1.0F, -1.0F};
+  const std::vector<float> x = {2.0F, -1.0F, 0.0F, 3.0F};
+  Gradients gradients({2, 0.0, false, true, 1});
+  const StepStats stats = gradients.compute(weights, {4, x.data(), x.data()}, {});
+  EXPECT_DOUBLE_EQ(stats.l0, 0.75);
+  EXPECT_DOUBLE_EQ(stats.fvu, 0.0);
+  EXPECT_EQ(std::vector<std::uint32_t>(gradients.firings().begin(), gradients.firings().end()),
+            (std::vector<std::uint32_t>{2, 1}));
+}
+
+TEST(Gradients, RefuseABatchWithoutVariance) {
+  const Parameters weights = initial_state(4, 2, 1).weights;
+  const std::vector<float> x(6, 1.5F);
+  Gradients gradients({1, 0.0, false, true, 1});
+  EXPECT_EQ(error_of([&] {
+              gradients.compute(weights, {3, x.data(), x.data()}, {});
+            }),
+            "training: all activations of a batch are the same, so there is nothing to learn from\n"
+            "hint: is the text empty or one repeated token?");
+}
+
+TEST(InitialState, HasBoundedEncodersUnitDecodersAndOneStreamPerLatent) {
+  const TrainState state = initial_state(10, 16, 3);
+  for (const float v : state.weights.encoder) EXPECT_LE(std::abs(v), 0.25F);
+  for (std::size_t f = 0; f < 10; ++f) {
+    double square = 0.0;
+    for (std::size_t d = 0; d < 16; ++d) square += std::pow(double{state.weights.decoder[f * 16 + d]}, 2);
+    EXPECT_NEAR(square, 1.0, 1e-6);
+  }
+  const TrainState more = initial_state(20, 16, 3);  // the first latents are the same whatever their number
+  EXPECT_TRUE(std::equal(state.weights.encoder.begin(), state.weights.encoder.end(), more.weights.encoder.begin()));
+  EXPECT_NE(initial_state(10, 16, 4).weights.encoder, state.weights.encoder);
+  for (const float v : initial_state(10, 16, 3, true).weights.decoder) EXPECT_EQ(v, 0.0F);
+}
+
+TEST(Stepper, CountsTokensSinceALatentFiredAndTakesItForDeadAfterwards) {
+  // Latent 1 looks the other way and never fires.
+  TrainState state = initial_state(2, 1, 1);
+  state.weights.encoder = {1.0F, -1.0F};
+  state.weights.decoder = {1.0F, 1.0F};
+  TrainOptions options;
+  options.k = 1;
+  options.auxk_alpha = 0.0;
+  Stepper stepper(2, 1, options, 5);
+  const std::vector<float> x = {1.0F, 2.0F, 4.0F};
+  std::vector<std::uint32_t> dead;
+  for (int step = 0; step < 4; ++step) dead.push_back(stepper.step(state, x, 3, 0.0).dead);
+  EXPECT_EQ(state.step, 4U);
+  EXPECT_EQ(state.tokens_since_fired, (std::vector<std::uint64_t>{0, 12}));
+  EXPECT_EQ(dead, (std::vector<std::uint32_t>{0, 0, 1, 1}));  // 6 > 5 tokens after two steps
+}
+
+TEST(Stepper, KeepsDecoderRowsAtUnitNorm) {
+  const Problem p = Problem::random({64, 8, 20, 2}, 0, 9);
+  TrainState state = initial_state(20, 8, 9);
+  TrainOptions options;
+  options.k = 2;
+  Stepper stepper(20, 8, options, 1000);
+  for (int step = 0; step < 5; ++step) stepper.step(state, p.input, 64, 0.01);
+  for (std::size_t f = 0; f < 20; ++f) {
+    double square = 0.0;
+    for (std::size_t d = 0; d < 8; ++d) square += std::pow(double{state.weights.decoder[f * 8 + d]}, 2);
+    EXPECT_NEAR(square, 1.0, 1e-6);
+  }
+}
+
+}  // namespace
+}  // namespace gloss::sparse
