@@ -1,0 +1,154 @@
+#include "gloss/index/writer.h"
+
+#include <fmt/format.h>
+
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+#include "gloss/base/error.h"
+#include "gloss/index/layout.h"
+#include "gloss/index/manifest.h"
+#include "gloss/index/merge.h"
+#include "gloss/index/run_file.h"
+
+namespace gloss::index {
+namespace {
+
+constexpr std::uint64_t kMostPositions = std::uint64_t{1} << 32;
+
+void check_options(const WriterOptions& options) {
+  if (options.latent_count == 0 || options.ctx_len == 0)
+    throw std::logic_error("an index needs at least one latent and one token a context");
+  for (const auto& [key, value] : options.metadata) {
+    if (is_reserved_key(key)) throw std::logic_error("the index sets metadata '" + key + "' itself");
+  }
+}
+
+}  // namespace
+
+struct Writer::Impl {
+  Impl(std::filesystem::path folder_, WriterOptions options_)
+      : folder(std::move(folder_)),
+        spill(folder / "spill"),
+        options(std::move(options_)),
+        buffer(options.memory_bytes, options.latent_count) {}
+
+  void open();
+  void check(std::span<const Firing> firings, std::uint64_t end_position) const;
+  void add(std::span<const Firing> firings, std::uint64_t end_position);
+  void spill_buffer();
+
+  std::filesystem::path folder, spill;
+  WriterOptions options;
+  FiringBuffer buffer;
+  Manifest manifest;
+  std::uint64_t buffered_end = 0;  // every token before it is in the buffer or in a run
+  bool broken = false;             // an append stopped half way
+};
+
+void Writer::Impl::open() {
+  std::error_code error;
+  std::filesystem::create_directories(spill, error);
+  if (error) fail_errno(spill.string(), "cannot be created", error.value());
+  if (auto found = read_manifest(spill, options)) manifest = std::move(*found);
+  remove_runs(spill, manifest.runs.size());
+  buffered_end = manifest.resume_position;
+}
+
+void Writer::Impl::check(std::span<const Firing> firings, std::uint64_t end_position) const {
+  if (end_position > kMostPositions)
+    fail_input(folder.string(), fmt::format("{} tokens; an index numbers at most {}", end_position, kMostPositions),
+               "cache fewer tokens, or several run folders");
+  if (end_position < buffered_end)
+    throw std::logic_error(fmt::format("end position {} is before the last, {}", end_position, buffered_end));
+  std::uint64_t previous = buffered_end;
+  for (const Firing& firing : firings) {
+    if (firing.latent >= options.latent_count || firing.position < previous || firing.position >= end_position)
+      throw std::logic_error(fmt::format("firing of latent {} at position {} is not among {} latents and [{}, {})",
+                                         firing.latent, firing.position, options.latent_count, previous, end_position));
+    if (!(firing.activation > 0.0F) || !std::isfinite(firing.activation))
+      fail_input(options.hookpoint,
+                 fmt::format("latent {} has activation {} at position {}, wanted a positive number", firing.latent,
+                             firing.activation, firing.position),
+                 "the model or the coder overflows: try --dtype float32");
+    previous = firing.position;
+  }
+}
+
+/// The longest part of at most `room` firings that ends where a token ends.
+std::size_t whole_tokens(std::span<const Firing> firings, std::size_t room) {
+  if (firings.size() <= room) return firings.size();
+  std::size_t n = room;
+  while (n > 0 && firings[n - 1].position == firings[n].position) --n;
+  return n;
+}
+
+std::size_t first_token(std::span<const Firing> firings) {
+  std::size_t n = 1;
+  while (n < firings.size() && firings[n].position == firings[0].position) ++n;
+  return n;
+}
+
+void Writer::Impl::add(std::span<const Firing> firings, std::uint64_t end_position) {
+  while (!firings.empty()) {
+    const std::size_t taken = whole_tokens(firings, buffer.room());
+    for (const Firing& f : firings.first(taken))
+      buffer.add(f.latent, f.position, std::bit_cast<std::uint32_t>(f.activation));
+    firings = firings.subspan(taken);
+    if (firings.empty()) break;
+    buffered_end = firings[0].position;
+    spill_buffer();
+    if (const std::size_t least = first_token(firings); least > buffer.room()) buffer.grow(least);
+  }
+  buffered_end = end_position;
+}
+
+void Writer::Impl::spill_buffer() {
+  if (buffered_end == manifest.resume_position) return;
+  Manifest next = manifest;
+  next.resume_position = buffered_end;
+  if (buffer.size() > 0) next.runs.push_back(buffer.write_run(run_path(spill, manifest.runs.size()), buffered_end));
+  write_manifest(spill, options, next);
+  manifest = std::move(next);
+  buffer.clear();
+}
+
+Writer::Writer(std::filesystem::path folder, WriterOptions options) {
+  check_options(options);
+  impl_ = std::make_unique<Impl>(std::move(folder), std::move(options));
+  impl_->open();
+}
+
+Writer::~Writer() = default;
+
+std::uint64_t Writer::resume_position() const { return impl_->manifest.resume_position; }
+
+void Writer::append(std::span<const Firing> firings, std::uint64_t end_position) {
+  if (impl_->broken) throw std::logic_error("append after a failed append: open a new Writer on the folder");
+  impl_->check(firings, end_position);
+  impl_->broken = true;
+  impl_->add(firings, end_position);
+  impl_->broken = false;
+}
+
+void Writer::checkpoint() {
+  if (impl_->broken) throw std::logic_error("checkpoint after a failed append: open a new Writer on the folder");
+  impl_->spill_buffer();
+}
+
+void Writer::finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter) {
+  checkpoint();
+  Impl& w = *impl_;
+  if (token_count != w.manifest.resume_position || token_count % w.options.ctx_len != 0 ||
+      excluded_token_count > token_count)
+    throw std::logic_error(fmt::format("finish: {} tokens, {} of them excluded, but {} were appended in contexts of {}",
+                                       token_count, excluded_token_count, w.manifest.resume_position,
+                                       w.options.ctx_len));
+  w.buffer.release();  // the merge has the memory to itself
+  merge_runs(w.folder, w.options, w.manifest, token_count, excluded_token_count, reporter);
+  remove_spill(w.spill);
+}
+
+}  // namespace gloss::index
