@@ -1,0 +1,105 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "gloss/base/error.h"
+#include "gloss/base/output_file.h"
+#include "gloss/examples/examples.h"
+#include "gloss/index/index_testing.h"
+
+namespace gloss::examples {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::uint32_t> select(std::string_view spec, std::uint32_t count, std::uint64_t seed = 1,
+                                  std::vector<bool> eligible = {}, std::string_view hookpoint = "layers.1") {
+  if (eligible.empty()) eligible.assign(count, true);
+  std::vector<std::uint32_t> result;
+  for (const LatentId f : LatentSpec::parse(spec).select(hookpoint, count, seed, eligible))
+    result.push_back(to_index(f));
+  return result;
+}
+
+std::string error_of(const std::function<void()>& body, ErrorKind kind = ErrorKind::usage) {
+  try {
+    body();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(LatentSpec, ReadsNumbersAndRanges) {
+  EXPECT_THAT(select("5", 10), ElementsAre(5));
+  EXPECT_THAT(select("0-3,7", 10), ElementsAre(0, 1, 2, 3, 7));
+  EXPECT_THAT(select("7,0-3,2-4,7", 10), ElementsAre(0, 1, 2, 3, 4, 7)) << "ascending, each once";
+  EXPECT_THAT(select("all", 4), ElementsAre(0, 1, 2, 3));
+}
+
+TEST(LatentSpec, SaysWhereItCannotBeRead) {
+  const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
+  EXPECT_EQ(error("0-3,x7"),
+            "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
+            "hint: write 0-99,512 or random:300 or all or file:LIST.csv");
+  EXPECT_THAT(error(""), HasSubstr("character 1: ''"));
+  EXPECT_THAT(error("3-"), HasSubstr("character 3: ''"));
+  EXPECT_THAT(error("-3"), HasSubstr("character 1: ''"));
+  EXPECT_THAT(error("1,,2"), HasSubstr("character 3: ''"));
+  EXPECT_THAT(error("1,"), HasSubstr("character 3: ''"));
+  EXPECT_THAT(error("9-2"), HasSubstr("9-2 runs backwards"));
+  EXPECT_THAT(error("4294967296"), HasSubstr("'4294967296' is not a latent's number"));
+  EXPECT_THAT(error("alll"), HasSubstr("'alll' is not a latent's number"));
+  EXPECT_THAT(error("random:x"), HasSubstr("--latents random:"));
+  EXPECT_THAT(error("random:0"), HasSubstr("asks for no latents"));
+  EXPECT_THAT(error_of([] { select("8-10", 10); }), HasSubstr("latents '8-10': latent 10: layers.1 has 10"));
+}
+
+// docs/methods.md 21, fault 18.
+TEST(MethodsFault18, RandomLatentsAreNotTheFirst) {
+  const std::vector<std::uint32_t> chosen = select("random:50", 1000);
+  EXPECT_EQ(chosen.size(), 50U);
+  EXPECT_TRUE(std::is_sorted(chosen.begin(), chosen.end()));
+  EXPECT_GT(chosen.back(), 500U);
+  EXPECT_EQ(select("random:50", 1000), chosen) << "the same seed gives the same latents";
+  EXPECT_NE(select("random:50", 1000, 2), chosen);
+  EXPECT_NE(select("random:50", 1000, 1, {}, "layers.2"), chosen);
+}
+
+TEST(LatentSpec, RandomLatentsAreEligibleOnes) {
+  std::vector<bool> eligible(100, false);
+  for (const std::size_t f : {3U, 50U, 99U}) eligible[f] = true;
+  EXPECT_THAT(select("random:2", 100, 1, eligible), ::testing::SizeIs(2));
+  EXPECT_THAT(select("random:1k", 100, 1, eligible), ElementsAre(3, 50, 99)) << "fewer than asked for: all there are";
+}
+
+// docs/methods.md 21, fault 15.
+TEST(MethodsFault15, AHookpointIsFoundByItsWholeName) {
+  const index::testing::Folder folder;
+  const std::string path = (folder.path() / "list.csv").string();
+  write_file(path, "hookpoint,latent\r\nlayers.1,4\nlayers.10,5\n\nlayers.1,2\n layers.1.mlp , 6\n");
+  EXPECT_THAT(select("file:" + path, 10), ElementsAre(2, 4));
+  EXPECT_THAT(select("file:" + path, 10, 1, {}, "layers.10"), ElementsAre(5));
+  EXPECT_THAT(select("file:" + path, 10, 1, {}, "layers.1.mlp"), ElementsAre(6));
+  EXPECT_THAT(select("file:" + path, 10, 1, {}, "layers"), ElementsAre());
+}
+
+TEST(LatentSpec, SaysWhichLineOfAListIsWrong) {
+  const index::testing::Folder folder;
+  const std::string path = (folder.path() / "list.csv").string();
+  write_file(path, "layers.1,4\nlayers.1;5\n");
+  EXPECT_THAT(error_of([&] { LatentSpec::parse("file:" + path); }, ErrorKind::bad_input),
+              HasSubstr("list.csv: line 2: 'layers.1;5' is not hookpoint,latent\nhint: for example: layers.5,1234"));
+  write_file(path, "layers.1,-4");
+  EXPECT_THAT(error_of([&] { LatentSpec::parse("file:" + path); }, ErrorKind::bad_input), HasSubstr("line 1"));
+  EXPECT_THAT(error_of([&] { LatentSpec::parse("file:/no/such/list.csv"); }, ErrorKind::bad_input),
+              HasSubstr("/no/such/list.csv: cannot be opened"));
+  write_file(path, "layers.1,10");
+  EXPECT_THAT(error_of([&] { select("file:" + path, 10); }), HasSubstr("latent 10: layers.1 has 10"));
+}
+
+}  // namespace
+}  // namespace gloss::examples
