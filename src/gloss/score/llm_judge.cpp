@@ -1,0 +1,185 @@
+#include "gloss/score/llm_judge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "gloss/base/error.h"
+#include "gloss/base/hash.h"
+#include "gloss/examples/token_window.h"
+
+namespace gloss::score {
+namespace {
+
+/// Added when a window is asked about again, so that the question differs from the one that was answered badly.
+constexpr std::string_view kReminder = "\nReply with the JSON array alone: [0] or [1].";
+
+const std::vector<std::string>& detection_places() {
+  static const std::vector<std::string> names = {"explanation", "windows", "?count"};
+  return names;
+}
+
+const std::vector<std::string>& fuzz_places() {
+  static const std::vector<std::string> names = {"explanation", "windows", "?count", "?open", "?close"};
+  return names;
+}
+
+Judgement unanswered(const Question& question) {
+  Judgement j;
+  j.start = question.window.start;
+  j.kind = question.window.kind;
+  j.quantile = question.window.quantile;
+  j.truth = question.truth;
+  return j;
+}
+
+/// The items between a pair of brackets; none when one is not an answer or their number is not `count`.
+std::optional<std::vector<bool>> parse_items(std::string_view inside, std::size_t count) {
+  std::vector<bool> answers;
+  for (std::size_t at = 0; at <= inside.size();) {
+    const std::size_t end = std::min(inside.find(',', at), inside.size());
+    std::string_view item = inside.substr(at, end - at);
+    item.remove_prefix(std::min(item.find_first_not_of(" \t\r\n"), item.size()));
+    item = item.substr(0, item.find_last_not_of(" \t\r\n") + 1);
+    const bool yes = item == "1" || item == "true";
+    if (!yes && item != "0" && item != "false") return std::nullopt;
+    if (answers.size() == count) return std::nullopt;
+    answers.push_back(yes);
+    at = end + 1;
+  }
+  if (answers.size() != count) return std::nullopt;
+  return answers;
+}
+
+}  // namespace
+
+/// One submission: a latent's questions and what is known of them so far.
+struct LlmJudge::Case {
+  Scorer scorer;
+  std::string explanation;
+  std::vector<Question> questions;
+  std::vector<Judgement> judgements;  // in the order of the questions
+  std::size_t open = 0;               // questions without a final verdict
+  Done done;
+};
+
+std::optional<std::vector<bool>> parse_answers(std::string_view reply, std::size_t count) {
+  std::optional<std::vector<bool>> last;
+  std::size_t open = std::string_view::npos;
+  for (std::size_t at = 0; at < reply.size(); ++at) {
+    if (reply[at] == '[') open = at;
+    if (reply[at] != ']' || open == std::string_view::npos) continue;
+    if (auto answers = parse_items(reply.substr(open + 1, at - open - 1), count)) last = std::move(answers);
+    open = std::string_view::npos;
+  }
+  return last;
+}
+
+LlmJudge::LlmJudge(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+                   LlmJudgeOptions options)
+    : client_(&client),
+      tokenizer_(tokenizer),
+      tokens_(tokens),
+      options_(std::move(options)),
+      detection_(llm::PromptTemplate::load("detection", options_.prompts, detection_places())),
+      fuzz_(llm::PromptTemplate::load("fuzz", options_.prompts, fuzz_places())) {
+  if (options_.per_prompt < 1 || options_.per_prompt > 20) {
+    throw Error(ErrorKind::usage, "LLM judge",
+                fmt::format("{} windows per prompt, wanted 1 to 20", options_.per_prompt));
+  }
+}
+
+std::string LlmJudge::fingerprint() const {
+  Hasher hash;
+  hash.add(detection_.fingerprint());
+  hash.add(fuzz_.fingerprint());
+  hash.add(fmt::format("per_prompt {} max_tokens {}", options_.per_prompt, options_.max_tokens));
+  return hash.digest_hex();
+}
+
+void LlmJudge::submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+                      Done done) {
+  if (!explanation.ok()) throw std::logic_error("LlmJudge::submit: a failed explanation is not scored");
+  auto asked = std::make_shared<Case>();
+  asked->scorer = scorer;
+  asked->explanation = explanation.text;
+  asked->questions = std::move(questions);
+  asked->open = asked->questions.size();
+  asked->done = std::move(done);
+  for (const Question& question : asked->questions) asked->judgements.push_back(unanswered(question));
+  if (asked->open == 0) {
+    asked->done({});
+    return;
+  }
+  for (std::size_t first = 0; first < asked->questions.size(); first += options_.per_prompt) {
+    ask(asked, first, std::min<std::size_t>(options_.per_prompt, asked->questions.size() - first), false);
+  }
+}
+
+std::vector<std::string> LlmJudge::texts(const Case& asked, std::size_t first, std::size_t count,
+                                         const explain::Delimiters& pair) const {
+  std::vector<std::string> shown;
+  for (std::size_t i = first; i < first + count; ++i) {
+    const Question& question = asked.questions[i];
+    const auto ids = examples::window_tokens(tokens_, question.window);
+    shown.push_back(asked.scorer == Scorer::fuzz
+                        ? examples::marked_text(tokenizer_, ids, question.marked, pair.open, pair.close)
+                        : examples::plain_text(tokenizer_, ids));
+  }
+  return shown;
+}
+
+std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t first, std::size_t count) const {
+  const std::string explanation = llm::as_json_string(asked.explanation);
+  if (asked.scorer == Scorer::detection) {
+    return detection_.fill({{"explanation", explanation},
+                            {"windows", llm::numbered(texts(asked, first, count, {}))},
+                            {"count", std::to_string(count)}});
+  }
+  const explain::Delimiters pair = explain::choose_delimiters([&](const explain::Delimiters& candidate) {
+    if (explain::is_ambiguous(asked.explanation, candidate, 0)) return true;
+    const std::vector<std::string> shown = texts(asked, first, count, candidate);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto ids = examples::window_tokens(tokens_, asked.questions[first + i].window);
+      const std::size_t runs = explain::count_runs(shown[i], examples::plain_text(tokenizer_, ids), candidate);
+      if (explain::is_ambiguous(shown[i], candidate, runs)) return true;
+    }
+    return false;
+  });
+  return fuzz_.fill({{"explanation", explanation},
+                     {"windows", llm::numbered(texts(asked, first, count, pair))},
+                     {"count", std::to_string(count)},
+                     {"open", pair.open},
+                     {"close", pair.close}});
+}
+
+void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again) {
+  llm::Request request;
+  request.messages = messages(*asked, first, count);
+  if (again) request.messages.back().content += kReminder;
+  request.max_tokens = options_.max_tokens;
+  client_->submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
+    take(asked, first, count, again, reply);
+  });
+}
+
+void LlmJudge::take(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again,
+                    const llm::Reply& reply) {
+  const auto answers = reply.ok() ? parse_answers(reply.text, count) : std::nullopt;
+  const bool unreadable = !answers && (reply.ok() || reply.refused);
+  if (unreadable && !again) {
+    for (std::size_t i = first; i < first + count; ++i) ask(asked, i, 1, true);
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Judgement& judgement = asked->judgements[first + i];
+    judgement.call_hash = reply.hash;
+    if (answers) judgement.verdict = (*answers)[i] ? Verdict::yes : Verdict::no;
+  }
+  asked->open -= count;
+  if (asked->open == 0) asked->done(std::move(asked->judgements));
+}
+
+}  // namespace gloss::score

@@ -1,0 +1,67 @@
+#pragma once
+/// A language model as judge of detection and fuzz questions. Method: docs/methods.md 6.
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gloss/explain/delimiters.h"
+#include "gloss/llm/client.h"
+#include "gloss/llm/prompt.h"
+#include "gloss/score/judge.h"
+#include "gloss/text/token_file.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::score {
+
+struct LlmJudgeOptions {
+  std::uint32_t per_prompt = 5;   // windows in one prompt, 1 to 20
+  std::filesystem::path prompts;  // a folder with detection.txt and fuzz.txt of one's own; "" = the built-in texts
+  std::uint32_t max_tokens = 256;
+};
+
+/// Questions go out in prompts of `per_prompt`, the last one of what is left. A prompt whose answer cannot be read is
+/// asked once more, each window alone; what cannot be read then, and what the server never answered, is
+/// Verdict::failed. Threads: one at a time, the client's.
+class LlmJudge : public Judge {
+ public:
+  /// Lifetime: `client` must outlive this; tokenizer and tokens are handles, kept as copies. Errors: usage for
+  /// per_prompt, bad_input for a prompt file.
+  LlmJudge(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+           LlmJudgeOptions options = {});
+
+  /// `done` is called from within run(); at once when there are no questions. This object must live until then.
+  void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+              Done done) override;
+  /// Errors: those of llm::Client::run().
+  void run() override { client_->run(); }
+  std::string name() const override { return "llm:" + client_->model(); }
+
+  /// Hash of what, besides model, explanation and questions, the verdicts depend on: prompts and options.
+  std::string fingerprint() const;
+
+ private:
+  struct Case;
+  void ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again);
+  void take(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again,
+            const llm::Reply& reply);
+  std::vector<llm::Message> messages(const Case& asked, std::size_t first, std::size_t count) const;
+  std::vector<std::string> texts(const Case& asked, std::size_t first, std::size_t count,
+                                 const explain::Delimiters& pair) const;
+
+  llm::Client* client_;
+  text::Tokenizer tokenizer_;
+  text::TokenFile tokens_;
+  LlmJudgeOptions options_;
+  llm::PromptTemplate detection_, fuzz_;
+};
+
+/// The answers in a reply: the last bracketed list of exactly `count` items that holds nothing but 0, 1, true and
+/// false.
+std::optional<std::vector<bool>> parse_answers(std::string_view reply, std::size_t count);
+
+}  // namespace gloss::score
