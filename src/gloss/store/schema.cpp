@@ -1,0 +1,131 @@
+#include "gloss/store/schema.h"
+
+#include <fmt/format.h>
+
+#include "gloss/base/error.h"
+
+namespace gloss::store {
+namespace {
+
+constexpr std::int64_t kApplicationId = 0x474C4F53;  // "GLOS"
+
+constexpr const char* kTables = R"sql(
+CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE name (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge
+  text TEXT NOT NULL,
+  UNIQUE (kind, text)
+) STRICT;
+
+CREATE TABLE latent (
+  hookpoint INTEGER NOT NULL REFERENCES name,
+  latent INTEGER NOT NULL,
+  firing_count INTEGER NOT NULL,
+  density REAL,
+  max_activation REAL,
+  window_count INTEGER NOT NULL,
+  status INTEGER NOT NULL,  -- 0 ok, 1 too rare, 2 dead
+  PRIMARY KEY (hookpoint, latent)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE call (
+  id INTEGER PRIMARY KEY,
+  hash ANY NOT NULL UNIQUE  -- 16 bytes; text when it is no such hash
+) STRICT;
+
+CREATE TABLE reply (
+  call INTEGER PRIMARY KEY REFERENCES call,
+  text ANY NOT NULL,  -- TEXT as it is, or BLOB: a zstd frame
+  failure TEXT NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE explanation (
+  id INTEGER PRIMARY KEY,
+  hookpoint INTEGER NOT NULL REFERENCES name,
+  latent INTEGER NOT NULL,
+  explainer INTEGER NOT NULL REFERENCES name,
+  text TEXT NOT NULL,
+  program TEXT NOT NULL,
+  failure TEXT NOT NULL,
+  call INTEGER REFERENCES call,
+  UNIQUE (hookpoint, latent, explainer)
+) STRICT;
+
+CREATE TABLE score (
+  id INTEGER PRIMARY KEY,
+  hookpoint INTEGER NOT NULL REFERENCES name,
+  latent INTEGER NOT NULL,
+  explainer INTEGER NOT NULL REFERENCES name,
+  scorer INTEGER NOT NULL REFERENCES name,
+  judge INTEGER NOT NULL REFERENCES name,
+  tp INTEGER NOT NULL, fp INTEGER NOT NULL, tn INTEGER NOT NULL, fn INTEGER NOT NULL, failed INTEGER NOT NULL,
+  balanced_accuracy REAL, balanced_accuracy_low REAL, balanced_accuracy_high REAL,
+  recall REAL, recall_low REAL, recall_high REAL,
+  specificity REAL, specificity_low REAL, specificity_high REAL,
+  precision REAL, precision_low REAL, precision_high REAL,
+  f1 REAL, auc REAL,
+  per_quantile BLOB NOT NULL,  -- f64 little-endian [Q, 3]: accuracy, low, high; weakest quantile first
+  UNIQUE (hookpoint, latent, explainer, scorer, judge)
+) STRICT;
+
+CREATE TABLE judgement (
+  score INTEGER NOT NULL REFERENCES score,
+  start INTEGER NOT NULL,  -- position of the window's first token: context * ctx_len + offset
+  kind INTEGER NOT NULL,  -- 0 activating, 1 silent
+  quantile INTEGER NOT NULL,
+  truth INTEGER NOT NULL,
+  verdict INTEGER NOT NULL,  -- 0 no, 1 yes, 2 failed
+  probability REAL,
+  call INTEGER REFERENCES call,
+  PRIMARY KEY (score, start, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW named_score AS
+SELECT s.id, h.text AS hookpoint, s.latent, e.text AS explainer, c.text AS scorer, j.text AS judge,
+  s.tp, s.fp, s.tn, s.fn, s.failed, s.balanced_accuracy, s.balanced_accuracy_low, s.balanced_accuracy_high,
+  s.recall, s.specificity, s.precision, s.f1, s.auc
+FROM score s JOIN name h ON h.id = s.hookpoint JOIN name e ON e.id = s.explainer
+  JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge;
+)sql";
+
+bool is_empty(const Database& database) {
+  Statement statement(database, "SELECT count(*) FROM sqlite_schema");
+  Query query(statement);
+  return query.next() && query.integer(0) == 0;
+}
+
+void check_owner(const Database& database) {
+  if (database.pragma("application_id") != kApplicationId) {
+    fail_input(database.name(), "is an SQLite database of another program, wanted results of gloss",
+               "move it away to begin a new one");
+  }
+  const std::int64_t version = database.pragma("user_version");
+  if (version > kSchemaVersion) {
+    fail_input(database.name(), fmt::format("has schema {}, this gloss knows up to {}", version, kSchemaVersion),
+               "it was written by a newer gloss: use that one");
+  }
+  if (version < 1) fail_input(database.name(), fmt::format("has schema {}, wanted {}", version, kSchemaVersion));
+}
+
+}  // namespace
+
+void prepare_schema(Database& database) {
+  if (is_empty(database)) {
+    database.execute("PRAGMA journal_mode = WAL");
+    // Another process may be making the same file: look again once it is ours alone.
+    database.execute("BEGIN IMMEDIATE");
+    if (is_empty(database)) {
+      database.execute(kTables);
+      database.execute(
+          fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
+    }
+    database.execute("COMMIT");
+  }
+  check_owner(database);
+}
+
+}  // namespace gloss::store

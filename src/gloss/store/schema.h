@@ -1,0 +1,13 @@
+#pragma once
+/// Tables of results.db; docs/formats/results.md says what they mean. Private to the store.
+#include "gloss/store/database.h"
+
+namespace gloss::store {
+
+inline constexpr std::int64_t kSchemaVersion = 1;
+
+/// Makes the tables of a new file, or checks that an old one is of this schema.
+/// Errors: bad_input: another program's database, or a newer gloss's.
+void prepare_schema(Database& database);
+
+}  // namespace gloss::store

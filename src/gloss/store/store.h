@@ -1,0 +1,109 @@
+#pragma once
+/// What a run knows so far: RUN/results.db, SQLite. Schema: docs/formats/results.md.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gloss/base/ids.h"
+#include "gloss/examples/examples.h"
+#include "gloss/explain/explanation.h"
+#include "gloss/llm/client.h"
+#include "gloss/score/judgement.h"
+
+namespace gloss::store {
+
+/// A latent as cached: one row each, written when it is first looked at.
+struct LatentRow {
+  std::string hookpoint;
+  LatentId latent{};
+  std::uint64_t firing_count = 0;
+  double density = 0.0;
+  float max_activation = 0.0F;
+  std::uint32_t window_count = 0;
+  examples::Status status{};
+};
+
+struct ExplanationRow {
+  std::string hookpoint, explainer;
+  explain::Explanation explanation;
+};
+
+struct ScoreRow {
+  std::string hookpoint, explainer, scorer, judge;
+  score::LatentScore score;
+};
+
+struct StoreOptions {
+  std::uint32_t busy_timeout_ms = 5'000;  // how long to wait for another process's lock
+  std::uint64_t max_bytes = 0;            // the file grows no further; 0 = as the disk allows
+};
+
+/// Threads: one at a time. One process writes; others may read (WAL).
+class Store : public llm::ReplyCache {
+ public:
+  /// Creates the file and its tables when missing. Errors: bad_input when it is no results.db or of a newer schema;
+  /// failed (disk).
+  explicit Store(const std::filesystem::path& file) : Store(file, StoreOptions{}) {}
+  Store(const std::filesystem::path& file, const StoreOptions& options);
+  ~Store() override;
+
+  /// Everything between construction and commit() is one transaction; without commit() it is rolled back. One inside
+  /// another takes part in it: its own rollback undoes its own part, its commit lasts when the outer one's does.
+  /// Errors: failed: disk full, or another process is writing; what was committed before is kept.
+  class Transaction {
+   public:
+    explicit Transaction(Store& store);
+    ~Transaction();
+    Transaction(const Transaction&) = delete;
+    Transaction& operator=(const Transaction&) = delete;
+    void commit();
+
+   private:
+    Store* store_;
+    std::uint32_t depth_;
+    bool open_ = true;
+  };
+
+  void put_latent(const LatentRow& row);
+  std::vector<LatentRow> latents(std::string_view hookpoint) const;  // "" = all
+  std::optional<LatentRow> latent(std::string_view hookpoint, LatentId latent) const;
+
+  /// Replaces an explanation of the same (hookpoint, latent, explainer) together with its scores and judgements.
+  void put_explanation(const ExplanationRow& row);
+  /// Filters with "" take all; ordered by hookpoint, latent, explainer.
+  std::vector<ExplanationRow> explanations(std::string_view hookpoint, std::string_view explainer) const;
+  std::optional<ExplanationRow> explanation(std::string_view hookpoint, LatentId latent,
+                                            std::string_view explainer) const;
+
+  /// Replaces score and judgements of the same (hookpoint, latent, explainer, scorer, judge).
+  /// Errors: bad_input when two judgements are of the same window.
+  void put_score(const ScoreRow& row, const std::vector<score::Judgement>& judgements);
+  std::vector<ScoreRow> scores(std::string_view hookpoint, std::string_view explainer, std::string_view scorer) const;
+  /// The same, one at a time, for runs too large to hold.
+  void each_score(std::string_view hookpoint, std::string_view explainer, std::string_view scorer,
+                  const std::function<void(const ScoreRow&)>& visit) const;
+  /// Ordered by window position.
+  std::vector<score::Judgement> judgements(std::string_view hookpoint, LatentId latent, std::string_view explainer,
+                                           std::string_view scorer, std::string_view judge) const;
+  bool has_score(std::string_view hookpoint, LatentId latent, std::string_view explainer, std::string_view scorer,
+                 std::string_view judge) const;
+
+  /// Named settings of stages (the fingerprint of what made the explanations, for example).
+  void put_setting(std::string_view key, std::string_view value);
+  std::optional<std::string> setting(std::string_view key) const;
+
+  /// Only replies that are answers: a failure is kept for the record, and asked again.
+  std::optional<llm::Reply> find(std::string_view hash) override;
+  void put(const llm::Reply& reply) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gloss::store
