@@ -1,0 +1,32 @@
+#pragma once
+/// Parts of the page. Private to the report.
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gloss/base/reporter.h"
+#include "gloss/report/html.h"
+#include "gloss/report/run_data.h"
+#include "gloss/report/summary.h"
+
+namespace gloss::report {
+
+/// Explainers of the run that are no baselines, in the order of their names; their place is their colour.
+std::vector<std::string> explainers_of(const RunData& data);
+
+/// Static HTML, everything from the run escaped.
+std::string facts_html(const RunData& data);
+std::string warnings_html(const RunSummary& summary);
+std::string summary_table_html(const RunSummary& summary);
+/// The summary of each hookpoint, folded away; "" when there is only one.
+std::string hookpoint_table_html(const RunSummary& summary);
+std::string histograms_html(const RunData& data, const RunSummary& summary);
+std::string deciles_html(const RunData& data, const RunSummary& summary);
+
+/// What the page's script shows: see the head of assets/report.js for its fields.
+nlohmann::json page_data(const RunData& data, const ReportOptions& options, Reporter& reporter);
+/// JSON that may stand inside a script element: no `<`, `>`, `&` or line separator is left in it.
+std::string script_json(const nlohmann::json& json);
+
+}  // namespace gloss::report

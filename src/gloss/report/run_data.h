@@ -1,0 +1,51 @@
+#pragma once
+/// What a report is made of: rows of the store, and ways to the windows behind them.
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gloss/examples/examples.h"
+#include "gloss/score/judge.h"
+#include "gloss/store/store.h"
+#include "gloss/text/token_file.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::report {
+
+/// Threads: one at a time. Lifetime: what the callbacks hold must outlive this.
+struct RunData {
+  std::string title;  // name of the run
+  std::vector<std::pair<std::string, std::string>>
+      facts;  // (model, coder, text, tokens, seed, version...), in order shown
+  std::vector<store::LatentRow> latents;
+  std::vector<store::ExplanationRow> explanations;  // baselines as explainer "shuffled:NAME"
+  std::vector<store::ScoreRow> scores;
+  score::QuestionOptions questions;  // those the scores were made with, so that shown marks can be made again
+  /// The judgements behind one score.
+  std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
+  /// The windows of a latent, as the scorers had them.
+  std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
+  text::Tokenizer tokenizer;
+  text::TokenFile tokens;
+};
+
+/// Rows and judgements of everything in `store`. Lifetime: `store` must outlive the result. The caller adds title,
+/// facts, questions, examples, tokenizer and tokens.
+RunData from_store(const store::Store& store);
+
+/// What may be shown of one latent. `silent` are windows in which it does not fire.
+struct JudgedWindow {
+  examples::Window window;
+  score::Judgement judgement;
+  std::vector<bool> marked;  // as shown to the judge; all false for detection
+};
+/// The judged windows of one score, wrong ones first, then failed, then right; within each the most active first.
+/// Windows that `data` cannot make again are left out.
+std::vector<JudgedWindow> judged_windows(const RunData& data, const store::ScoreRow& row,
+                                         const examples::LatentExamples& examples);
+/// Up to `count` windows spread evenly over the quantiles, the most active first.
+std::vector<examples::Window> example_windows(const examples::LatentExamples& examples, std::size_t count);
+
+}  // namespace gloss::report

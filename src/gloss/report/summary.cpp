@@ -1,0 +1,173 @@
+#include "gloss/report/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "gloss/base/natural_order.h"
+#include "gloss/score/baselines.h"
+
+namespace gloss::report {
+namespace {
+
+using Json = nlohmann::json;
+using Rows = std::vector<const store::ScoreRow*>;
+
+std::string base_name(const std::string& explainer) {
+  return score::is_shuffled_name(explainer) ? explainer.substr(score::shuffled_name("").size()) : explainer;
+}
+
+/// Scorer first, then each explainer with its baseline right behind it.
+auto group_key(const store::ScoreRow& row) {
+  return std::tuple(row.scorer, base_name(row.explainer), score::is_shuffled_name(row.explainer), row.judge);
+}
+
+template <class Get>
+score::Interval mean_of(const Rows& rows, std::uint64_t seed, const Get& get) {
+  std::vector<double> values;
+  values.reserve(rows.size());
+  for (const store::ScoreRow* row : rows) values.push_back(get(row->score));
+  return score::mean_over_latents(values, seed);
+}
+
+std::vector<score::Interval> deciles_of(const Rows& rows, std::uint64_t seed) {
+  std::size_t count = 0;
+  for (const store::ScoreRow* row : rows) count = std::max(count, row->score.per_quantile.size());
+  std::vector<score::Interval> deciles;
+  for (std::size_t q = 0; q < count; ++q) {
+    deciles.push_back(mean_of(rows, seed, [q](const score::LatentScore& s) {
+      return q < s.per_quantile.size() ? s.per_quantile[q].value : std::nan("");
+    }));
+  }
+  return deciles;
+}
+
+ScorerSummary summarize_rows(const Rows& rows, std::uint64_t seed) {
+  ScorerSummary s;
+  s.explainer = rows.front()->explainer;
+  s.scorer = rows.front()->scorer;
+  s.judge = rows.front()->judge;
+  s.latents = rows.size();
+  for (const store::ScoreRow* row : rows) {
+    const score::LatentScore& one = row->score;
+    s.judgements += std::uint64_t{one.tp} + one.fp + one.tn + one.fn + one.failed;
+    s.failed += one.failed;
+    s.undefined += std::isnan(one.balanced_accuracy.value) ? 1 : 0;
+  }
+  s.balanced_accuracy = mean_of(rows, seed, [](const score::LatentScore& l) { return l.balanced_accuracy.value; });
+  s.precision = mean_of(rows, seed, [](const score::LatentScore& l) { return l.precision.value; });
+  s.recall = mean_of(rows, seed, [](const score::LatentScore& l) { return l.recall.value; });
+  s.specificity = mean_of(rows, seed, [](const score::LatentScore& l) { return l.specificity.value; });
+  s.f1 = mean_of(rows, seed, [](const score::LatentScore& l) { return l.f1; });
+  s.auc = mean_of(rows, seed, [](const score::LatentScore& l) { return l.auc; });
+  s.per_decile = deciles_of(rows, seed);
+  return s;
+}
+
+/// One summary for each explainer, scorer and judge among `rows`. `hookpoint` "" = all.
+std::vector<ScorerSummary> summarize_groups(const std::vector<store::ExplanationRow>& explanations, const Rows& rows,
+                                            const std::string& hookpoint, std::uint64_t seed) {
+  std::map<decltype(group_key(*rows.front())), Rows> groups;
+  for (const store::ScoreRow* row : rows) groups[group_key(*row)].push_back(row);
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> explained;  // (succeeded, failed)
+  for (const store::ExplanationRow& row : explanations) {
+    if (!hookpoint.empty() && row.hookpoint != hookpoint) continue;
+    auto& [succeeded, failed] = explained[row.explainer];
+    ++(row.explanation.ok() ? succeeded : failed);
+  }
+  std::vector<ScorerSummary> summaries;
+  for (const auto& [key, group] : groups) {
+    ScorerSummary s = summarize_rows(group, seed);
+    s.hookpoint = hookpoint;
+    std::tie(s.explained, s.failed_explanations) = explained[s.explainer];
+    summaries.push_back(std::move(s));
+  }
+  return summaries;
+}
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json summary_json(const ScorerSummary& s) {
+  Json json{{"explainer", s.explainer},
+            {"scorer", s.scorer},
+            {"judge", s.judge},
+            {"baseline", score::is_shuffled_name(s.explainer)},
+            {"latents", s.latents},
+            {"explained", s.explained},
+            {"failed_explanations", s.failed_explanations},
+            {"judgements", s.judgements},
+            {"failed", s.failed},
+            {"undefined", s.undefined},
+            {"balanced_accuracy", interval_json(s.balanced_accuracy, "mean")},
+            {"precision", interval_json(s.precision, "mean")},
+            {"recall", interval_json(s.recall, "mean")},
+            {"specificity", interval_json(s.specificity, "mean")},
+            {"f1", interval_json(s.f1, "mean")},
+            {"auc", interval_json(s.auc, "mean")},
+            {"per_decile", Json::array()}};
+  for (const score::Interval& decile : s.per_decile) json["per_decile"].push_back(interval_json(decile, "mean"));
+  if (!s.hookpoint.empty()) json["hookpoint"] = s.hookpoint;
+  return json;
+}
+
+}  // namespace
+
+Json interval_json(const score::Interval& interval, std::string_view value_name) {
+  return {{std::string(value_name), number(interval.value)},
+          {"low", number(interval.low)},
+          {"high", number(interval.high)}};
+}
+
+RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
+                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed) {
+  Rows rows;
+  std::set<std::string> names;
+  for (const store::ScoreRow& row : scores) {
+    rows.push_back(&row);
+    names.insert(row.hookpoint);
+  }
+  // The bootstrap draws by place, so places must not depend on the order in which rows were written.
+  std::sort(rows.begin(), rows.end(), [](const store::ScoreRow* a, const store::ScoreRow* b) {
+    return std::tie(a->hookpoint, a->score.latent) < std::tie(b->hookpoint, b->score.latent);
+  });
+  RunSummary summary;
+  if (rows.empty()) return summary;
+  summary.all = summarize_groups(explanations, rows, "", seed);
+  std::vector<std::string> hookpoints(names.begin(), names.end());
+  natural_sort(hookpoints);
+  if (hookpoints.size() < 2) return summary;
+  for (const std::string& hookpoint : hookpoints) {
+    Rows here;
+    std::copy_if(rows.begin(), rows.end(), std::back_inserter(here),
+                 [&](const store::ScoreRow* row) { return row->hookpoint == hookpoint; });
+    for (ScorerSummary& s : summarize_groups(explanations, here, hookpoint, seed))
+      summary.by_hookpoint.push_back(std::move(s));
+  }
+  return summary;
+}
+
+std::vector<std::string> RunSummary::warnings() const {
+  std::vector<std::string> said;
+  for (const ScorerSummary& s : all) {
+    if (!s.many_failed()) continue;
+    said.push_back(fmt::format("{:.1f} % of the judgements failed ({} of {}): {} of explanations by {}, judged by {}",
+                               100.0 * static_cast<double>(s.failed) / static_cast<double>(s.judgements), s.failed,
+                               s.judgements, s.scorer, s.explainer, s.judge));
+  }
+  return said;
+}
+
+Json RunSummary::to_json() const {
+  Json json{{"warnings", warnings()}, {"scores", Json::array()}, {"by_hookpoint", Json::array()}};
+  for (const ScorerSummary& s : all) json["scores"].push_back(summary_json(s));
+  for (const ScorerSummary& s : by_hookpoint) json["by_hookpoint"].push_back(summary_json(s));
+  return json;
+}
+
+}  // namespace gloss::report

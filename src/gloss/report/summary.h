@@ -1,0 +1,45 @@
+#pragma once
+/// The scores of a run in a few numbers, per explainer, scorer and judge: report/summary.json and `gloss score --json`.
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gloss/score/judgement.h"
+#include "gloss/store/store.h"
+
+namespace gloss::report {
+
+/// Measures are means over the latents for which they are defined, with 95 % bootstrap intervals (latents as clusters).
+struct ScorerSummary {
+  std::string explainer, scorer, judge;
+  std::string hookpoint;                     // "" = all
+  std::uint64_t latents = 0;                 // scored
+  std::uint64_t explained = 0;               // explanations that succeeded
+  std::uint64_t failed_explanations = 0;     // not scored
+  std::uint64_t judgements = 0, failed = 0;  // `failed` of them have no verdict
+  std::uint64_t undefined = 0;               // scored latents without a balanced accuracy (a class is missing)
+  score::Interval balanced_accuracy, precision, recall, specificity, f1, auc;
+  std::vector<score::Interval> per_decile;  // accuracy on the windows whose right answer is yes, weakest decile first
+
+  bool many_failed() const { return failed * 20 > judgements; }  // more than 5 %
+};
+
+struct RunSummary {
+  std::vector<ScorerSummary> all;           // over all hookpoints, ordered by scorer, explainer, judge
+  std::vector<ScorerSummary> by_hookpoint;  // the same apart; empty when there is only one
+
+  /// What must be said before any number: scorers of which more than 5 % failed. Empty = nothing.
+  std::vector<std::string> warnings() const;
+  nlohmann::json to_json() const;
+};
+
+/// Deterministic in (rows, seed), whatever the order of the rows.
+RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
+                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed);
+
+/// {value_name: value, "low": low, "high": high}; NaN becomes null.
+nlohmann::json interval_json(const score::Interval& interval, std::string_view value_name);
+
+}  // namespace gloss::report

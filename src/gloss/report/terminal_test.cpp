@@ -1,0 +1,123 @@
+#include "gloss/report/terminal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "gloss/base/error.h"
+#include "gloss/report/report_testing.h"
+
+namespace gloss::report {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Harmless, MakesControlAndDirectionCharactersVisible) {
+  EXPECT_EQ(harmless("a\nb\tc"), "a⏎b⇥c");
+  EXPECT_EQ(harmless("\x1B[31m"), "␛[31m");
+  EXPECT_EQ(harmless(std::string("\0\x7F", 2)), "␀␡");
+  EXPECT_EQ(harmless("\u202Eevil\u2066"), "⟨U+202E⟩evil⟨U+2066⟩");
+  EXPECT_EQ(harmless("\u200B\uFEFF\u0085"), "⟨U+200B⟩⟨U+FEFF⟩⟨U+0085⟩");
+  EXPECT_EQ(harmless("\xFF\xC3"), "\uFFFD\uFFFD");
+  EXPECT_EQ(harmless("日本 👩\u200D🚀 né"), "日本 👩\u200D🚀 né");
+}
+
+TEST(Columns, CountWideAndCombiningCharacters) {
+  EXPECT_EQ(columns("abc"), 3U);
+  EXPECT_EQ(columns("日本"), 4U);
+  EXPECT_EQ(columns("e\u0301"), 1U);
+  EXPECT_EQ(columns("⏎⇥␛"), 3U);
+  EXPECT_EQ(columns(""), 0U);
+}
+
+TEST(ShowText, GivesExplanationScoresWithDenominatorsAndExamples) {
+  const MadeUpRun run(4);
+  const std::string text = show_text(run.data, "layers.2", LatentId{1}, {});
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("layers.2 latent 1\n"), HasSubstr("the token \" of\" after"),
+                  HasSubstr("balanced accuracy"), HasSubstr("shuffled:pattern"), HasSubstr("Accuracy by decile"),
+                  HasSubstr("Q10"), HasSubstr("Q1 "), HasSubstr("<<of>>"), HasSubstr("Windows in which it is silent")));
+  EXPECT_THAT(
+      text,
+      testing::ContainsRegex(
+          "detection +pattern +pattern +0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
+}
+
+TEST(ShowText, KeepsLinesOfWindowsWithinTheWidth) {
+  const MadeUpRun run(40);
+  ShowOptions options;
+  options.width = 80;
+  for (const std::uint32_t latent : {0U, 3U, 39U}) {
+    std::istringstream lines(show_text(run.data, "layers.2", LatentId{latent}, options));
+    std::string line;
+    bool windows = false;
+    while (std::getline(lines, line)) {
+      windows = windows || line.starts_with("Examples");
+      if (windows) {
+        EXPECT_LE(columns(line), 80U) << line;
+      }
+    }
+  }
+}
+
+TEST(ShowText, LetsNoControlCharacterOfTheRunThrough) {
+  const MadeUpRun run(52);
+  for (std::uint32_t latent = 44; latent < 52; ++latent) {
+    for (const char c : show_text(run.data, "layers.2", LatentId{latent}, {}))
+      ASSERT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
+    EXPECT_THAT(show_text(run.data, "layers.2", LatentId{latent}, {}), Not(HasSubstr("\u202E")));
+  }
+}
+
+TEST(ShowText, ColoursByActivationWhenAsked) {
+  const MadeUpRun run(2);
+  ShowOptions options;
+  options.color = true;
+  const std::string text = show_text(run.data, "layers.2", LatentId{1}, options);
+  EXPECT_THAT(text, AllOf(HasSubstr("\x1B[4;30;48;5;209m of\x1B[0m"), Not(HasSubstr("<<of>>"))));
+  std::size_t opened = 0;
+  std::size_t closed = 0;
+  for (std::size_t at = text.find("\x1B["); at != std::string::npos; at = text.find("\x1B[", at + 1))
+    ++(text.compare(at, 4, "\x1B[0m") == 0 ? closed : opened);
+  EXPECT_EQ(opened, closed) << "a colour is left on";
+}
+
+TEST(ShowText, OfAFailedExplanationSaysWhy) {
+  const MadeUpRun run(17);
+  EXPECT_THAT(show_text(run.data, "layers.2", LatentId{16}, {}), HasSubstr("failed: no rule is better than none"));
+}
+
+TEST(ShowText, OfAnUnknownLatentIsAnError) {
+  MadeUpRun run(2);
+  run.data.examples = nullptr;
+  try {
+    show_text(run.data, "layers.2", LatentId{99}, {});
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("layers.2: nothing is known of latent 99"), HasSubstr("hint:")));
+  }
+}
+
+TEST(ShowJson, HoldsTheSameAsText) {
+  const MadeUpRun run(4);
+  const nlohmann::json json = show_json(run.data, "layers.2", LatentId{1}, {});
+  EXPECT_EQ(json.at("hookpoint"), "layers.2");
+  EXPECT_EQ(json.at("latent"), 1);
+  EXPECT_EQ(json.at("explanations").size(), 2U);
+  EXPECT_EQ(json.at("scores").size(), 4U);
+  const nlohmann::json& s = json.at("scores").at(0);
+  EXPECT_EQ(s.at("scorer"), "detection");
+  EXPECT_TRUE(s.at("balanced_accuracy").at("value").is_number());
+  EXPECT_EQ(s.at("per_decile").size(), 10U);
+  ASSERT_EQ(json.at("examples").size(), 12U);
+  const nlohmann::json& w = json.at("examples").at(0);
+  EXPECT_EQ(w.at("tokens").size(), w.at("activations").size());
+  EXPECT_EQ(w.at("tokens").size(), w.at("marked").size());
+  EXPECT_EQ(w.at("quantile"), 10);
+}
+
+}  // namespace
+}  // namespace gloss::report
