@@ -1,0 +1,146 @@
+// gloss doctor: what this machine, model, coder and endpoint can do.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "gloss/app/command.h"
+#include "gloss/app/llm_options.h"
+#include "gloss/app/version.h"
+#include "gloss/base/error.h"
+#include "gloss/base/parallel.h"
+#include "gloss/base/quantity.h"
+#include "gloss/model/subject_model.h"
+#include "gloss/sparse/coder.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct DoctorOptions {
+  std::string model, sae;
+  LlmOptions llm;
+  bool json = false;
+};
+
+class NoCache : public llm::ReplyCache {
+ public:
+  std::optional<llm::Reply> find(std::string_view) override { return {}; }
+  void put(const llm::Reply&) override {}
+};
+
+Json machine() {
+  const auto pages = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
+  const std::filesystem::space_info disk = std::filesystem::space(".");
+  return {{"gloss", version_short()},
+          {"libtorch", model::libtorch_version()},
+          {"threads", available_threads()},
+          {"memory", format_bytes(pages * page)},
+          {"free disk here", format_bytes(disk.available)}};
+}
+
+Json describe_model(const std::string& folder) {
+  const model::SubjectModel subject = model::SubjectModel::load(folder);
+  const model::Config& c = subject.config();
+  Json hookpoints = Json::object();
+  for (std::uint32_t layer = 0; layer < c.layers; ++layer) {
+    for (const model::Site site : {model::Site::layer_output, model::Site::attn_input, model::Site::attn_output,
+                                   model::Site::mlp_input, model::Site::mlp_output}) {
+      const model::Hookpoint place{layer, site};
+      hookpoints[place.name()] = subject.width(place);
+    }
+  }
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  return {{"architecture", c.architecture},
+          {"layers", c.layers},
+          {"width", c.width},
+          {"heads", c.heads},
+          {"key/value heads", c.kv_heads},
+          {"vocabulary", c.vocabulary},
+          {"tokenizer pieces", tokenizer.vocabulary_size()},
+          {"longest context", c.max_context},
+          {"fingerprint", subject.fingerprint()},
+          {"hookpoints", hookpoints}};
+}
+
+Json describe_coder(const std::filesystem::path& folder) {
+  const sparse::Coder coder = sparse::Coder::load(folder);
+  const sparse::CoderInfo& i = coder.info();
+  return {{"folder", folder.string()},
+          {"format", i.format},
+          {"activation", i.activation},
+          {"latents", i.latents},
+          {"k", i.k},
+          {"reads width", i.input_width},
+          {"writes width", i.output_width},
+          {"kind", i.transcoder ? "transcoder" : "SAE"}};
+}
+
+Json describe_coders(const std::string& root) {
+  const std::vector<std::string> hookpoints = sparse::Coder::hookpoints(root);
+  if (hookpoints.empty()) return Json::array({describe_coder(root)});
+  Json all = Json::array();
+  for (const std::string& hookpoint : hookpoints) {
+    Json row = describe_coder(sparse::Coder::find(root, hookpoint));
+    row["hookpoint"] = hookpoint;
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+Json describe_endpoint(const LlmOptions& options) {
+  NoCache cache;
+  llm::Client client(client_options(options), cache);
+  Json result = {{"url", options.url}, {"model", client.model()}};
+  llm::Request request;
+  request.messages = {{"user", "Answer with the single word: ready"}};
+  request.max_tokens = 16;
+  client.submit(request, [&](const llm::Reply& reply) {
+    result["test reply"] = reply.ok() ? reply.text : "failed: " + reply.failure;
+  });
+  client.run();
+  return result;
+}
+
+void print(std::ostream& out, const Json& value, const std::string& indent) {
+  for (const auto& [key, item] : value.items()) {
+    const std::string name = value.is_array() ? "-" : key;
+    if (item.is_structured()) {
+      out << indent << name << "\n";
+      print(out, item, indent + "  ");
+    } else {
+      out << indent << fmt::format("{:<22} {}", name, item.is_string() ? item.get<std::string>() : item.dump()) << "\n";
+    }
+  }
+}
+
+int doctor(const DoctorOptions& o, Context& context) {
+  Json result = {{"machine", machine()}};
+  if (!o.model.empty()) result["model"] = describe_model(o.model);
+  if (!o.sae.empty()) result["coders"] = describe_coders(o.sae);
+  if (!o.llm.url.empty()) result["endpoint"] = describe_endpoint(o.llm);
+  if (o.json)
+    context.out << result.dump(2) << "\n";
+  else
+    print(context.out, result, "");
+  return kDone;
+}
+
+}  // namespace
+
+Runner setup_doctor(CLI::App& cli) {
+  auto o = std::make_shared<DoctorOptions>();
+  cli.add_option("--model", o->model, "Hugging Face model folder: lists its hookpoints with their widths");
+  cli.add_option("--sae", o->sae, "coder folder, or a folder with one coder per hookpoint");
+  add_llm(cli, o->llm);
+  cli.add_flag("--json", o->json, "print one JSON document");
+  return [o](Context& context) { return doctor(*o, context); };
+}
+
+}  // namespace gloss::app

@@ -1,0 +1,317 @@
+// gloss score: judges explanations on the test windows, beside the same explanations shuffled between latents.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "gloss/app/command.h"
+#include "gloss/app/llm_options.h"
+#include "gloss/app/run_data.h"
+#include "gloss/app/settings.h"
+#include "gloss/base/error.h"
+#include "gloss/base/interrupt.h"
+#include "gloss/base/parallel.h"
+#include "gloss/base/random.h"
+#include "gloss/report/summary.h"
+#include "gloss/score/baselines.h"
+#include "gloss/score/judge.h"
+#include "gloss/score/llm_judge.h"
+#include "gloss/score/pattern_judge.h"
+
+namespace gloss::app {
+namespace {
+
+struct ScoreCommand {
+  CommonOptions common;
+  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts;
+  std::vector<std::string> scorers = {"detection", "fuzz"}, hookpoints;
+  std::uint32_t per_prompt = 5;
+  LlmOptions llm;
+  bool redo = false, json = false;
+};
+
+/// One explanation to be judged: the latent's own, or (explainer "shuffled:NAME") another's in its place.
+struct Item {
+  std::string explainer;
+  explain::Explanation explanation;
+};
+
+struct Scoring {
+  const ScoreCommand& options;
+  const RunData& data;
+  store::Store& store;
+  std::string hookpoint, judge_name;
+  std::vector<score::Scorer> scorers;
+  ExampleSettings settings;
+  index::Reader reader;
+  std::vector<Item> items;
+  std::uint64_t failed_judgements = 0;
+  Reporter& report;
+};
+
+struct Task {
+  const Item* item;
+  score::Scorer scorer;
+};
+
+std::string judge_kind(const ScoreCommand& o, const std::vector<store::ExplanationRow>& rows) {
+  const std::vector<std::string> known = {"auto", "pattern", "llm"};
+  if (std::find(known.begin(), known.end(), o.judge) == known.end()) fail_unknown_name("judge", o.judge, known);
+  const bool programs = std::all_of(rows.begin(), rows.end(), [](const store::ExplanationRow& row) {
+    return !row.explanation.ok() || !row.explanation.program.empty();
+  });
+  if (o.judge == "auto") {
+    if (programs) return "pattern";
+    if (!o.llm.url.empty()) return "llm";
+    throw Error(ErrorKind::usage, "", "explanations in prose need a language model to judge them, and --llm names none",
+                "add --llm URL");
+  }
+  if (o.judge == "llm" && o.llm.url.empty()) throw Error(ErrorKind::usage, "", "--judge llm wants --llm URL");
+  if (o.judge == "pattern" && !programs)
+    throw Error(ErrorKind::usage, "", "--judge pattern executes pattern explanations, and these are prose",
+                "use --judge llm with --llm URL");
+  return o.judge;
+}
+
+/// The explainer to score: the one asked for, or the only one there is.
+std::string explainer_of(const ScoreCommand& o, const store::Store& store, const RunFolder& run) {
+  std::vector<std::string> known;
+  for (const store::ExplanationRow& row : store.explanations("", "")) {
+    if (!score::is_shuffled_name(row.explainer) && std::find(known.begin(), known.end(), row.explainer) == known.end())
+      known.push_back(row.explainer);
+  }
+  if (known.empty())
+    fail_input(run.root().string(), "nothing was explained yet", fmt::format("gloss explain {} comes first", o.run));
+  if (o.explainer.empty()) {
+    if (known.size() == 1) return known.front();
+    throw Error(ErrorKind::usage, "", fmt::format("the run has several explainers: {}", fmt::join(known, ", ")),
+                "name one with --explainer");
+  }
+  if (std::find(known.begin(), known.end(), o.explainer) == known.end())
+    fail_unknown_name("explainer", o.explainer, known);
+  return o.explainer;
+}
+
+/// How many latents also get a shuffled explanation: all when judging is free, 100 when a model is paid for it.
+std::size_t shuffled_count(const ScoreCommand& o, const std::string& judge) {
+  constexpr std::size_t kPaid = 100;
+  if (o.shuffled == "auto") return judge == "pattern" ? std::string::npos : kPaid;
+  if (o.shuffled == "all") return std::string::npos;
+  if (o.shuffled == "none") return 0;
+  std::size_t count = 0;
+  const char* end = o.shuffled.data() + o.shuffled.size();
+  if (std::from_chars(o.shuffled.data(), end, count).ptr != end)
+    throw Error(ErrorKind::usage, "--shuffled", fmt::format("'{}' is not auto, all, none or a number", o.shuffled));
+  return count;
+}
+
+void add_shuffled(Scoring& s, const std::vector<explain::Explanation>& explained, const std::vector<bool>& selected) {
+  std::vector<double> densities;
+  densities.reserve(explained.size());
+  for (const explain::Explanation& e : explained) densities.push_back(s.reader.density(e.latent));
+  std::vector<explain::Explanation> moved =
+      score::shuffle_explanations(s.settings.options.seed, s.hookpoint, explained, densities);
+  std::erase_if(moved, [&](const explain::Explanation& e) { return !selected[to_index(e.latent)]; });
+  const std::size_t count = shuffled_count(s.options, s.judge_name == "pattern" ? "pattern" : "llm");
+  if (moved.size() > count) {
+    Random::for_purpose(s.settings.options.seed, "shuffled-latents").shuffle(std::span(moved));
+    moved.resize(count);
+  }
+  const std::string name = score::shuffled_name(s.items.front().explainer);
+  store::Store::Transaction transaction(s.store);
+  for (explain::Explanation& e : moved) {
+    const auto kept = s.store.explanation(s.hookpoint, e.latent, name);
+    // A baseline scored before stays as it was, so that a longer run does not change it; replacing would drop its
+    // score.
+    if (kept && kept->explanation.text == e.text && !s.options.redo)
+      e = kept->explanation;
+    else
+      s.store.put_explanation({s.hookpoint, name, e});
+    s.items.push_back({name, std::move(e)});
+  }
+  transaction.commit();
+}
+
+/// Explanations to judge, in order of latent; then the shuffled ones.
+void collect_items(Scoring& s, const std::string& explainer, const examples::LatentSpec& spec) {
+  std::vector<bool> explained_latents(s.reader.latent_count(), false);
+  std::vector<explain::Explanation> explained;
+  for (store::ExplanationRow& row : s.store.explanations(s.hookpoint, explainer)) {
+    if (!row.explanation.ok() || to_index(row.explanation.latent) >= s.reader.latent_count()) continue;
+    explained_latents[to_index(row.explanation.latent)] = true;
+    explained.push_back(std::move(row.explanation));
+  }
+  std::vector<bool> selected(s.reader.latent_count(), false);
+  for (const LatentId f : spec.select(s.hookpoint, s.reader.latent_count(), s.options.common.seed, explained_latents))
+    selected[to_index(f)] = explained_latents[to_index(f)];
+  for (const explain::Explanation& e : explained) {
+    if (selected[to_index(e.latent)]) s.items.push_back({explainer, e});
+  }
+  if (!s.items.empty()) add_shuffled(s, explained, selected);
+}
+
+std::vector<Task> open_tasks(const Scoring& s) {
+  std::vector<Task> tasks;
+  for (const Item& item : s.items) {
+    for (const score::Scorer scorer : s.scorers) {
+      const bool done = !s.options.redo && s.store.has_score(s.hookpoint, item.explanation.latent, item.explainer,
+                                                             score::name_of(scorer), s.judge_name);
+      if (!done) tasks.push_back({&item, scorer});
+    }
+  }
+  return tasks;
+}
+
+void put_judgements(Scoring& s, const Task& task, const std::vector<score::Judgement>& judgements) {
+  const score::LatentScore result =
+      score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
+  s.failed_judgements += result.failed;
+  s.store.put_score({s.hookpoint, task.item->explainer, std::string(score::name_of(task.scorer)), s.judge_name, result},
+                    judgements);
+}
+
+std::vector<score::Question> questions_of(const Scoring& s, const Task& task, examples::Builder& builder) {
+  return score::make_questions(task.scorer, s.hookpoint, builder.build(task.item->explanation.latent),
+                               question_options(s.settings));
+}
+
+void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
+  constexpr std::size_t kBlock = 256;
+  const std::size_t threads = s.options.common.thread_count();
+  const explain::Vocabulary vocabulary(s.data.tokenizer);
+  std::vector<examples::Builder> builders;
+  for (std::size_t i = 0; i < threads; ++i) builders.emplace_back(s.reader, s.data.tokens, s.settings.options);
+  std::vector<score::PatternJudge> judges(threads, score::PatternJudge(vocabulary, s.data.tokens));
+  for (std::size_t first = 0; first < tasks.size(); first += kBlock) {
+    stop_if_interrupted();
+    const std::size_t count = std::min(kBlock, tasks.size() - first);
+    std::vector<std::vector<score::Judgement>> judged(count);
+    parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
+      const Task& task = tasks[first + i];
+      judges[worker].submit(task.scorer, task.item->explanation, questions_of(s, task, builders[worker]),
+                            [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
+    });
+    store::Store::Transaction transaction(s.store);
+    for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], judged[i]);
+    transaction.commit();
+    s.report.progress({"score " + s.hookpoint, first + count, tasks.size(), "scores", ""});
+  }
+}
+
+void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::Client& client, score::Judge& judge) {
+  examples::Builder builder(s.reader, s.data.tokens, s.settings.options);
+  std::size_t next = 0;
+  std::size_t answered = 0;
+  std::function<void()> submit_next = [&] {
+    if (next >= tasks.size() || interrupted()) return;
+    const Task task = tasks[next++];
+    judge.submit(
+        task.scorer, task.item->explanation, questions_of(s, task, builder),
+        [&, task](const std::vector<score::Judgement>& judgements) {
+          put_judgements(s, task, judgements);
+          s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
+          submit_next();
+        });
+  };
+  for (std::uint32_t i = 0; i < s.options.llm.in_flight; ++i) submit_next();
+  judge.run();
+  stop_if_interrupted();
+}
+
+std::string summary_line(const report::ScorerSummary& row) {
+  return fmt::format(
+      "{:<10} {:<22} {:>6} latents {:>8} judgements {:>5} failed   balanced accuracy {:.3f} [{:.3f}, {:.3f}]   "
+      "precision {:.3f}  recall {:.3f}  F1 {:.3f}",
+      row.scorer, row.explainer, row.latents, row.judgements, row.failed, row.balanced_accuracy.value,
+      row.balanced_accuracy.low, row.balanced_accuracy.high, row.precision.value, row.recall.value, row.f1.value);
+}
+
+void print_summary(const ScoreCommand& o, const store::Store& store, Context& context) {
+  const report::RunSummary summary =
+      report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed);
+  if (o.json) {
+    context.out << summary.to_json().dump(2) << "\n";
+    return;
+  }
+  for (const std::string& warning : summary.warnings()) context.reporter.warn(warning);
+  for (const report::ScorerSummary& row : summary.all) context.out << summary_line(row) << "\n";
+}
+
+int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {
+  std::vector<score::Scorer> scorers;
+  for (const std::string& name : o.scorers) scorers.push_back(score::parse_scorer(name));
+  const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
+  const RunFolder run(o.run);
+  const RunData data = RunData::open(run);
+  store::Store store(run.results());
+  const ExampleSettings settings = kept_example_settings(store, run);
+  const std::string explainer = explainer_of(o, store, run);
+  const std::string kind = judge_kind(o, store.explanations("", explainer));
+  shuffled_count(o, kind);  // a bad value fails before any work
+  save_settings(run, "score", cli);
+
+  std::unique_ptr<llm::Client> client;
+  std::unique_ptr<score::LlmJudge> llm_judge;
+  if (kind == "llm") {
+    client = std::make_unique<llm::Client>(client_options(o.llm), store);
+    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens,
+                                                  score::LlmJudgeOptions{o.per_prompt, o.prompts});
+    keep_method(store, run, "judge:" + llm_judge->name(), llm_judge->fingerprint(), o.redo);
+  }
+  std::uint64_t failed = 0;
+  for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
+    Scoring s{o,
+              data,
+              store,
+              hookpoint,
+              llm_judge ? llm_judge->name() : "pattern",
+              scorers,
+              settings,
+              data.index(hookpoint),
+              {},
+              0,
+              context.reporter};
+    collect_items(s, explainer, spec);
+    const std::vector<Task> tasks = open_tasks(s);
+    if (llm_judge)
+      score_by_llm(s, tasks, *client, *llm_judge);
+    else
+      score_by_pattern(s, tasks);
+    failed += s.failed_judgements;
+  }
+  if (client) context.reporter.info(describe(client->totals()));
+  print_summary(o, store, context);
+  return failed > 0 ? kSomeFailed : kDone;
+}
+
+}  // namespace
+
+Runner setup_score(CLI::App& cli) {
+  auto o = std::make_shared<ScoreCommand>();
+  cli.add_option("run", o->run, "run folder with explanations")->required();
+  cli.add_option("--scorer", o->scorers,
+                 "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked?");
+  cli.add_option("--explainer", o->explainer, "whose explanations; needed when the run has several");
+  cli.add_option("--judge", o->judge,
+                 "pattern executes pattern explanations, llm asks a language model, auto takes what fits");
+  cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
+  cli.add_option("--latents", o->latents,
+                 "0-99,512 or random:300 or file:LIST.csv (hookpoint,latent a line) or all that are explained");
+  cli.add_option(
+      "--shuffled", o->shuffled,
+      "latents that are also judged with another's explanation, the baseline at 0.5: a number, all, none; auto = "
+      "all for the pattern judge, 100 for a language model");
+  add_llm(cli, o->llm);
+  cli.add_option("--prompts", o->prompts, "folder whose prompt files replace the built-in ones");
+  cli.add_option("--per-prompt", o->per_prompt, "windows a prompt")->check(CLI::Range(1, 20));
+  cli.add_flag("--redo", o->redo, "judge again what is judged already");
+  cli.add_flag("--json", o->json, "print the summary as JSON");
+  add_seed(cli, o->common);
+  add_threads(cli, o->common);
+  return [o, &cli](Context& context) { return score_command(*o, cli, context); };
+}
+
+}  // namespace gloss::app

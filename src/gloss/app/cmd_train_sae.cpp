@@ -1,0 +1,190 @@
+// gloss train-sae: trains a TopK coder on a hookpoint's activations and measures it on held-out text.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+
+#include "gloss/app/command.h"
+#include "gloss/app/model_input.h"
+#include "gloss/app/run_folder.h"
+#include "gloss/base/error.h"
+#include "gloss/base/hash.h"
+#include "gloss/base/output_file.h"
+#include "gloss/base/quantity.h"
+#include "gloss/base/random.h"
+#include "gloss/model/subject_model.h"
+#include "gloss/sparse/coder.h"
+#include "gloss/sparse/train.h"
+
+namespace gloss::app {
+namespace {
+
+struct TrainCommand {
+  CommonOptions common;
+  std::string out, hookpoint;
+  ModelInput input;
+  std::uint64_t train_tokens = 5'000'000;
+  std::uint32_t batch = 16;  // contexts a forward pass
+  sparse::TrainOptions train;
+};
+
+/// The first contexts in shuffled order are held out; training takes the others, round and round.
+struct Split {
+  std::vector<std::uint32_t> held_out, training;
+};
+constexpr std::uint32_t kMaxHeldOut = 256;
+
+Split split_contexts(std::uint32_t contexts, std::uint64_t seed) {
+  std::vector<std::uint32_t> order(contexts);
+  std::iota(order.begin(), order.end(), 0U);
+  Random::for_purpose(seed, "train-sae contexts").shuffle(std::span(order));
+  const std::uint32_t held = std::clamp(contexts / 20, 1U, kMaxHeldOut);
+  return {{order.begin(), order.begin() + held}, {order.begin() + held, order.end()}};
+}
+
+/// Tokens of some contexts, one after another: [contexts * ctx_len].
+std::vector<TokenId> gather(const text::TokenFile& tokens, std::span<const std::uint32_t> contexts) {
+  std::vector<TokenId> ids;
+  ids.reserve(contexts.size() * tokens.ctx_len());
+  for (const std::uint32_t c : contexts) {
+    const auto context = tokens.context(c);
+    ids.insert(ids.end(), context.begin(), context.end());
+  }
+  return ids;
+}
+
+struct Trained {
+  const TrainCommand& options;
+  const text::TokenFile& tokens;
+  const model::SubjectModel& subject;
+  model::Hookpoint reads, target;
+  Split split;
+};
+
+sparse::Source source_of(const Trained& t) {
+  sparse::Source source;
+  source.width = t.subject.width(t.target);
+  source.rows_per_batch = std::uint64_t{t.options.batch} * t.tokens.ctx_len();
+  source.batch = [&t](std::uint64_t batch) {
+    std::vector<std::uint32_t> contexts(t.options.batch);
+    for (std::uint32_t i = 0; i < t.options.batch; ++i)
+      contexts[i] = t.split.training[(batch * t.options.batch + i) % t.split.training.size()];
+    const std::vector<TokenId> ids = gather(t.tokens, contexts);
+    const std::vector<model::Hookpoint> places = {t.reads};
+    return model::to_host(t.subject.activations(ids, t.options.batch, places).front());
+  };
+  Hasher hash;
+  hash.add(t.subject.fingerprint());
+  hash.add(t.tokens.fingerprint());
+  hash.add(t.target.name());
+  hash.add_number(t.options.batch);
+  hash.add_number(t.options.common.seed);
+  source.fingerprint = hash.digest_hex();
+  return source;
+}
+
+/// What the coder does on text it was not trained on.
+struct HeldOut {
+  double fvu = 0.0, l0 = 0.0;
+  double loss_clean = 0.0, loss_spliced = 0.0, loss_zero = 0.0;  // nats per token
+  std::uint32_t silent = 0;                                      // latents that never fired there
+  std::uint64_t tokens = 0;
+
+  double loss_recovered() const { return (loss_zero - loss_spliced) / (loss_zero - loss_clean); }
+};
+
+HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) {
+  HeldOut h;
+  std::vector<bool> fired(coder.info().latents, false);
+  double batches = 0;
+  for (std::size_t first = 0; first < t.split.held_out.size(); first += t.options.batch) {
+    const std::size_t count = std::min<std::size_t>(t.options.batch, t.split.held_out.size() - first);
+    const std::vector<TokenId> ids = gather(t.tokens, std::span(t.split.held_out).subspan(first, count));
+    const auto batch = static_cast<std::uint32_t>(count);
+    const std::vector<model::Hookpoint> places = {t.target};
+    const model::Tensor x = t.subject.activations(ids, batch, places).front();
+    const sparse::Encoded encoded = coder.encode(x);
+    h.fvu += coder.fvu(x, x, encoded);
+    for (std::size_t i = 0; i < encoded.value.size(); ++i) {
+      if (encoded.value[i] <= 0) continue;
+      h.l0 += 1;
+      fired[encoded.latent[i]] = true;
+    }
+    const std::vector<float> zeros(static_cast<std::size_t>(x.rows() * x.columns()), 0.0F);
+    const auto loss = [&](const model::Tensor& logits) { return model::SubjectModel::mean_loss(logits, ids, batch); };
+    h.loss_clean += loss(t.subject.logits(ids, batch));
+    h.loss_spliced += loss(t.subject.logits_with(ids, batch, t.target, coder.decode(encoded, x.rows())));
+    h.loss_zero += loss(t.subject.logits_with(ids, batch, t.target, model::from_host(zeros, x.rows(), x.columns())));
+    h.tokens += ids.size();
+    batches += 1;
+    report.progress({"measure", h.tokens, t.split.held_out.size() * t.tokens.ctx_len(), "tokens", ""});
+  }
+  h.fvu /= batches;
+  h.l0 /= static_cast<double>(h.tokens);
+  h.loss_clean /= batches;
+  h.loss_spliced /= batches;
+  h.loss_zero /= batches;
+  h.silent = static_cast<std::uint32_t>(std::count(fired.begin(), fired.end(), false));
+  return h;
+}
+
+int train(TrainCommand o, Context& context) {
+  model::set_threads(o.common.thread_count());
+  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device});
+  const model::Hookpoint place = model::Hookpoint::parse(o.hookpoint, subject.config().layers);
+  // No more text than one pass of training and the held-out part can use.
+  o.input.tokens = o.train_tokens + o.train_tokens / 10 + std::uint64_t{kMaxHeldOut} * o.input.ctx_len;
+  const RunFolder work(std::filesystem::path(o.out) / "text");
+  std::filesystem::create_directories(work.root());
+  const text::TokenFile tokens = tokens_of_run(o.input, o.common, work, context.reporter);
+  if (tokens.context_count() < 2)
+    fail_input(o.input.text.front(), fmt::format("gives {} contexts, wanted 2 or more", tokens.context_count()),
+               "give more text, or a smaller --ctx-len");
+  const Trained trained{o, tokens, subject, place, place, split_contexts(tokens.context_count(), o.common.seed)};
+  o.train.tokens = o.train_tokens;
+  o.train.seed = o.common.seed;
+  o.train.threads = o.common.thread_count();
+  const std::filesystem::path folder = std::filesystem::path(o.out) / place.name();
+  const sparse::TrainResult result =
+      sparse::train_topk(folder, place.name(), o.train, source_of(trained), context.reporter);
+  const HeldOut h = measure(trained, sparse::Coder::load(folder, o.common.device), context.reporter);
+  context.out << fmt::format(
+      "coder              {}\n"
+      "latents            {}, K = {}\n"
+      "training tokens    {} ({} tokens/s)\n"
+      "held-out FVU       {:.4f} (over {} tokens; training text {:.4f})\n"
+      "L0                 {:.2f}\n"
+      "dead latents       {} at the end of training; {} silent on the held-out text\n"
+      "loss recovered     {:.4f} (clean {:.4f}, spliced {:.4f}, zeroed {:.4f} nats a token)\n",
+      folder.string(), o.train.latents, o.train.k, result.tokens, format_count(result.tokens_per_second), h.fvu,
+      h.tokens, result.fvu, h.l0, result.dead, h.silent, h.loss_recovered(), h.loss_clean, h.loss_spliced, h.loss_zero);
+  return kDone;
+}
+
+}  // namespace
+
+Runner setup_train_sae(CLI::App& cli) {
+  auto o = std::make_shared<TrainCommand>();
+  cli.add_option("out", o->out, "folder for the coder: OUT/HOOKPOINT/{cfg.json,sae.safetensors}")->required();
+  cli.add_option("--hookpoint", o->hookpoint, "where to train, e.g. layers.5, layers.5.mlp, layers.5.attn")->required();
+  add_model_input(cli, o->input, false);
+  add_quantity(cli, "--tokens", o->train_tokens, "tokens to train on; the text is gone round as often as needed");
+  cli.add_option("--latents", o->train.latents, "latents (F)")->check(CLI::Range(1U, 1U << 24));
+  cli.add_option("--k", o->train.k, "active latents a token (K)")->check(CLI::Range(1, 4096));
+  cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
+  cli.add_option("--batch-tokens", o->train.batch_tokens, "tokens an optimizer step")->check(CLI::Range(1, 1 << 20));
+  cli.add_option("--learning-rate", o->train.learning_rate, "0 = 2e-4 / sqrt(latents / 2^14)");
+  cli.add_option("--warmup-steps", o->train.warmup_steps, "0 = the smaller of 1000 and a tenth of the steps");
+  cli.add_option("--auxk-alpha", o->train.auxk_alpha, "weight of the auxiliary loss against dead latents");
+  add_quantity(cli, "--dead-after", o->train.dead_after_tokens,
+               "tokens of silence that make a latent dead; 0 = 5 % of the tokens, at most 10M");
+  add_quantity(cli, "--checkpoint-every", o->train.checkpoint_every_tokens, "tokens between checkpoints");
+  add_seed(cli, o->common);
+  add_threads(cli, o->common);
+  add_device(cli, o->common);
+  return [o](Context& context) { return train(*o, context); };
+}
+
+}  // namespace gloss::app

@@ -1,0 +1,62 @@
+#include "gloss/app/report_data.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+
+#include "gloss/app/version.h"
+#include "gloss/base/quantity.h"
+
+namespace gloss::app {
+namespace {
+
+std::vector<std::pair<std::string, std::string>> facts_of(const RunData& data, const ExampleSettings& settings) {
+  std::vector<std::pair<std::string, std::string>> facts;
+  const auto meta = [](const index::Reader& reader, const char* key) {
+    const auto it = reader.metadata().find(key);
+    return it == reader.metadata().end() ? std::string("unknown") : it->second;
+  };
+  bool first = true;
+  for (const std::string& hookpoint : data.run.hookpoints()) {
+    const index::Reader reader = data.index(hookpoint);
+    if (first) facts.emplace_back("model", meta(reader, "model"));
+    first = false;
+    facts.emplace_back(fmt::format("coder at {}", hookpoint),
+                       fmt::format("{} latents, {} ({})", reader.latent_count(), meta(reader, "coder_activation"),
+                                   meta(reader, "coder_format")));
+  }
+  facts.emplace_back("tokens",
+                     fmt::format("{} in contexts of {}", format_count(static_cast<double>(data.tokens.token_count())),
+                                 data.tokens.ctx_len()));
+  facts.emplace_back("windows", fmt::format("{} tokens; a token is marked from {} of its window's maximum",
+                                            settings.options.window, settings.tau));
+  facts.emplace_back("seed", std::to_string(settings.options.seed));
+  facts.emplace_back("gloss", version_short());
+  return facts;
+}
+
+}  // namespace
+
+report::RunData report_data(const RunData& data, const store::Store& store) {
+  const ExampleSettings settings = kept_example_settings(store, data.run);
+  report::RunData result = report::from_store(store);
+  result.title = std::filesystem::absolute(data.run.root()).lexically_normal().filename().string();
+  result.facts = facts_of(data, settings);
+  result.questions = question_options(settings);
+  result.tokenizer = data.tokenizer;
+  result.tokens = data.tokens;
+  auto builders = std::make_shared<std::map<std::string, examples::Builder, std::less<>>>();
+  result.examples = [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
+    auto it = builders->find(hookpoint);
+    if (it == builders->end())
+      it =
+          builders
+              ->emplace(hookpoint, examples::Builder(data.index(std::string(hookpoint)), data.tokens, settings.options))
+              .first;
+    return it->second.build(latent);
+  };
+  return result;
+}
+
+}  // namespace gloss::app

@@ -1,0 +1,52 @@
+#pragma once
+/// What the stages after the cache read of a run: tokens, tokenizer, indexes.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gloss/app/run_folder.h"
+#include "gloss/examples/examples.h"
+#include "gloss/index/reader.h"
+#include "gloss/score/judge.h"
+#include "gloss/store/store.h"
+#include "gloss/text/token_file.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::app {
+
+/// Opened once, shared by all threads.
+struct RunData {
+  RunFolder run;
+  text::Tokenizer tokenizer;
+  text::TokenFile tokens;
+
+  /// Errors: bad_input when the run has no finished cache.
+  static RunData open(const RunFolder& run);
+  /// Errors: bad_input when the index belongs to other tokens.
+  index::Reader index(const std::string& hookpoint) const;
+};
+
+/// How windows are drawn; kept in the store, so that a scorer draws the very split the explainer left for it.
+struct ExampleSettings {
+  examples::Options options;
+  float tau = 0.3F;
+};
+/// Keeps the settings, or checks them against those kept before. Errors: bad_input naming what differs.
+void keep_example_settings(store::Store& store, const RunFolder& run, const ExampleSettings& settings);
+/// The settings kept. Errors: bad_input when nothing was explained yet.
+ExampleSettings kept_example_settings(const store::Store& store, const RunFolder& run);
+
+/// Keeps the fingerprint of what an explainer or judge does (model, prompts), or checks it against the one kept:
+/// results of two methods must not be mixed under one name. Errors: bad_input when it differs, unless `redo`.
+void keep_method(store::Store& store, const RunFolder& run, const std::string& name, const std::string& fingerprint,
+                 bool redo);
+
+/// How scorers make questions of those windows.
+score::QuestionOptions question_options(const ExampleSettings& settings);
+
+/// Latents with at least `min_windows` activating windows, by latent.
+std::vector<bool> eligible_latents(const index::Reader& reader, std::uint32_t window, std::uint32_t min_windows,
+                                   std::size_t threads);
+
+}  // namespace gloss::app
