@@ -1,0 +1,283 @@
+// The main job end to end, as a user runs it, on the project's own small model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "run_gloss.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using gloss::testing::Outcome;
+using gloss::testing::run_gloss;
+using gloss::testing::RunOptions;
+using gloss::testing::TemporaryFolder;
+using ::testing::HasSubstr;
+
+const std::string kSmall = std::string(GLOSS_SOURCE_DIR) + "/small-model";
+const std::string kModel = kSmall + "/model";
+const std::string kCoder = kSmall + "/coder";
+const std::string kText = kSmall + "/text.jsonl.zst";
+
+std::string content(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<std::string> cache_command(const std::string& run, const std::string& tokens = "60k") {
+  return {"cache", run, "--model", kModel, "--sae", kCoder, "--text", kText, "--tokens", tokens, "--ctx-len", "128"};
+}
+
+/// A cached run shared by the tests that only read it or add to copies of it.
+const fs::path& cached_run() {
+  static const TemporaryFolder folder("e2e");
+  static const fs::path run = [] {
+    const Outcome outcome = run_gloss(cache_command((folder.path() / "run").string()));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return folder.path() / "run";
+  }();
+  return run;
+}
+
+/// A copy of the cached run that a test may write to.
+fs::path copy_of_run(const TemporaryFolder& folder) {
+  const fs::path copy = folder.path() / "run";
+  fs::copy(cached_run(), copy, fs::copy_options::recursive);
+  return copy;
+}
+
+const std::string kIndex = "latents/layers.2/index.safetensors";
+
+TEST(EndToEnd, CacheExplainScoreReportShow) {
+  const TemporaryFolder folder("whole");
+  const fs::path run = copy_of_run(folder);
+  Outcome outcome = run_gloss({"explain", run.string(), "--latents", "random:40", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto explained = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(explained["explained"], 40);
+  EXPECT_EQ(explained["failed"], 0);
+
+  outcome = run_gloss({"score", run.string(), "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto summary = nlohmann::json::parse(outcome.out);
+  EXPECT_THAT(outcome.out, HasSubstr("shuffled:pattern"));
+  EXPECT_THAT(summary.dump(), HasSubstr("balanced_accuracy"));
+
+  outcome = run_gloss({"report", run.string()});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("report/index.html"));
+  const std::string page = content(run / "report/index.html");
+  EXPECT_THAT(page, HasSubstr("<!doctype html>"));
+  for (const char* loading : {"src=\"http", "href=\"http", "url(http", "@import", "fetch("})
+    EXPECT_EQ(page.find(loading), std::string::npos) << "the page loads nothing, but holds " << loading;
+  EXPECT_EQ(nlohmann::json::parse(content(run / "report/summary.json")), summary);
+
+  const std::string csv = content(run / "report/scores.csv");
+  const std::size_t line = csv.find('\n') + 1;
+  const std::size_t comma = csv.find(',', line);
+  const std::string latent = csv.substr(comma + 1, csv.find(',', comma + 1) - comma - 1);
+  outcome = run_gloss({"show", run.string(), "layers.2", latent});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("pattern"));
+  EXPECT_THAT(outcome.out, HasSubstr("detection"));
+}
+
+TEST(EndToEnd, ResultsDoNotDependOnThreads) {
+  std::vector<std::string> summaries;
+  for (const char* threads : {"1", "2"}) {
+    const TemporaryFolder folder("threads");
+    const fs::path run = copy_of_run(folder);
+    ASSERT_EQ(run_gloss({"explain", run.string(), "--latents", "random:30", "--threads", threads}).code, 0);
+    const Outcome outcome = run_gloss({"score", run.string(), "--threads", threads, "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    summaries.push_back(outcome.out);
+  }
+  EXPECT_EQ(summaries[0], summaries[1]);
+}
+
+TEST(EndToEnd, ADoneStageIsSkipped) {
+  const Outcome outcome = run_gloss(cache_command(cached_run().string()));
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("already cached, nothing to do"));
+}
+
+TEST(EndToEnd, OtherInputsAreRefusedAndNamed) {
+  const Outcome outcome = run_gloss(cache_command(cached_run().string(), "50k"));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("tokens: was 60000, is 50000"));
+}
+
+TEST(EndToEnd, ARunFileDoesAllStagesAndItsRunTomlDoesThemAgain) {
+  const TemporaryFolder folder("toml");
+  std::ofstream(folder.path() / "job.toml")
+      << "run = \"out\"\n[cache]\nmodel = \"" << kModel << "\"\nsae = \"" << kCoder << "\"\ntext = [\"" << kText
+      << "\"]\nctx-len = 128\ntokens = \"60k\"\n"
+      << "[explain]\nlatents = \"random:20\"\n[score]\n[report]\n";
+  RunOptions here;
+  here.folder = folder.path();
+  Outcome outcome = run_gloss({"run", "job.toml"}, here);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(fs::exists(folder.path() / "out/report/index.html"));
+  EXPECT_THAT(content(folder.path() / "out/run.toml"), HasSubstr("memory = 1073741824")) << "defaults are written out";
+  const std::string first = content(folder.path() / "out/report/summary.json");
+  outcome = run_gloss({"run", "out/run.toml"}, here);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("already cached, nothing to do"));
+  EXPECT_EQ(content(folder.path() / "out/report/summary.json"), first);
+}
+
+TEST(Interrupted, CacheGoesOnAndEndsWithTheSameBytes) {
+  const TemporaryFolder folder("interrupt");
+  const std::string whole = (folder.path() / "whole").string();
+  const std::string cut = (folder.path() / "cut").string();
+  ASSERT_EQ(run_gloss(cache_command(whole, "300k")).code, 0);
+  RunOptions stop;
+  stop.signal_after = "FVU";
+  for (const int signal : {SIGINT, SIGKILL}) {
+    stop.signal = signal;
+    const Outcome outcome = run_gloss(cache_command(cut, "300k"), stop);
+    if (signal == SIGINT) {
+      EXPECT_EQ(outcome.code, 130);
+      EXPECT_THAT(outcome.err, HasSubstr("run the same command again to go on"));
+      stop.signal_after = "going on at token";
+    } else {
+      EXPECT_EQ(outcome.code, 128 + SIGKILL);
+    }
+    EXPECT_FALSE(fs::exists(fs::path(cut) / kIndex));
+  }
+  const Outcome last = run_gloss(cache_command(cut, "300k"));
+  ASSERT_EQ(last.code, 0) << last.err;
+  EXPECT_THAT(last.err, HasSubstr("going on at token"));
+  EXPECT_EQ(content(fs::path(cut) / kIndex), content(fs::path(whole) / kIndex));
+}
+
+TEST(FullDisk, CacheSaysSoAndGoesOnWhenThereIsRoom) {
+  const TemporaryFolder folder("disk");
+  const std::string whole = (folder.path() / "whole").string();
+  const std::string full = (folder.path() / "full").string();
+  ASSERT_EQ(run_gloss(cache_command(whole, "100k")).code, 0);
+  RunOptions small;
+  small.file_limit_bytes = 500'000;  // the tokens fit, the firings do not
+  const Outcome outcome = run_gloss(cache_command(full, "100k"), small);
+  EXPECT_EQ(outcome.code, 1) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("cannot be written"));
+  const Outcome again = run_gloss(cache_command(full, "100k"));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(content(fs::path(full) / kIndex), content(fs::path(whole) / kIndex));
+}
+
+struct Fault {
+  std::vector<std::string> arguments;
+  int code;
+  std::string message;
+};
+
+TEST(BadInput, EveryFaultSaysWhatAndHow) {
+  const TemporaryFolder folder("faults");
+  const fs::path cut = folder.path() / "cut-model";
+  fs::copy(kModel, cut, fs::copy_options::recursive);
+  fs::resize_file(cut / "model.safetensors", fs::file_size(cut / "model.safetensors") / 2);
+  const fs::path odd = folder.path() / "odd-model";
+  fs::copy(kModel, odd, fs::copy_options::recursive);
+  std::ofstream(odd / "config.json") << R"({"model_type": "lama", "architectures": ["LamaForCausalLM"]})";
+  const fs::path wide = folder.path() / "wide-model";
+  fs::copy(kModel, wide, fs::copy_options::recursive);
+  {
+    std::string config = content(wide / "config.json");
+    const std::size_t at = config.find("352");
+    ASSERT_NE(at, std::string::npos);
+    std::ofstream(wide / "config.json") << config.replace(at, 3, "360");
+  }
+  std::ofstream(folder.path() / "empty.txt") << "";
+  const std::string run = (folder.path() / "run").string();
+  const std::string empty = (folder.path() / "empty.txt").string();
+  const auto cache = [&](const fs::path& model, const std::string& text) {
+    return std::vector<std::string>{"cache", run, "--model", model.string(), "--sae", kCoder, "--text", text};
+  };
+  const std::vector<Fault> faults = {
+      {cache(cut, kText), 3, "the file is cut off or damaged"},
+      {cache(odd, kText), 3, "llama"},
+      {cache(wide, kText), 3, "360"},
+      {cache(kModel, empty), 3, "no text"},
+      {cache("no-such-model", kText), 3, "no-such-model"},
+      {{"cache", run, "--modle", "x"}, 2, "did you mean '--model'?"},
+      {{"cahce", run}, 2, "did you mean 'cache'?"},
+      {{"explain", run}, 3, "is no run with a finished cache"},
+      {{"explain", cached_run().string(), "--explainer", "patern"}, 2, "did you mean 'pattern'?"},
+      {{"explain", cached_run().string(), "--explainer", "default"}, 2, "--llm"},
+      {{"explain", cached_run().string(), "--llm", "http://127.0.0.1:9/v1"}, 1, "http://127.0.0.1:9/v1"},
+      {{"explain", cached_run().string(), "--latents", "3-"}, 2, "3-"},
+      {{"show", cached_run().string(), "layers.3", "0"}, 2, "layers.2"},
+      {{"train-sae", run, "--model", kModel, "--hookpoint", "layers.9", "--text", kText}, 2, "layers.9"},
+      {{"run", "no-such.toml"}, 3, "no-such.toml"},
+  };
+  for (const Fault& fault : faults) {
+    const Outcome outcome = run_gloss(fault.arguments);
+    EXPECT_EQ(outcome.code, fault.code) << fault.message << "\n" << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(fault.message));
+  }
+}
+
+TEST(Help, EveryCommandExplainsItsFlagsWithDefaults) {
+  for (const char* command : {"cache", "train-sae", "explain", "score", "report", "show", "run", "doctor"}) {
+    const Outcome outcome = run_gloss({command, "--help"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_THAT(outcome.out, HasSubstr(std::string("gloss ") + command));
+  }
+  EXPECT_THAT(run_gloss({"cache", "--help"}).out, HasSubstr("=256"));
+  const Outcome version = run_gloss({"--version"});
+  for (const char* word : {"gloss 0.1.0", "commit", "compiler GNU", "libtorch"})
+    EXPECT_THAT(version.out, HasSubstr(word));
+}
+
+TEST(Doctor, ListsHookpointsWithWidths) {
+  const Outcome outcome = run_gloss({"doctor", "--model", kModel, "--sae", kCoder, "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["model"]["hookpoints"]["layers.2"], 128);
+  EXPECT_EQ(json["coders"][0]["hookpoint"], "layers.2");
+}
+
+TEST(TrainSae, InterruptedGoesOnToTheSameBytes) {
+  const TemporaryFolder folder("train");
+  const auto command = [&](const std::string& out) {
+    return std::vector<std::string>{"train-sae",
+                                    (folder.path() / out).string(),
+                                    "--model",
+                                    kModel,
+                                    "--hookpoint",
+                                    "layers.2",
+                                    "--text",
+                                    kText,
+                                    "--ctx-len",
+                                    "128",
+                                    "--latents",
+                                    "256",
+                                    "--k",
+                                    "8",
+                                    "--tokens",
+                                    "120k",
+                                    "--checkpoint-every",
+                                    "20k",
+                                    "--threads",
+                                    "1"};
+  };
+  ASSERT_EQ(run_gloss(command("whole")).code, 0);
+  RunOptions stop;
+  stop.signal_after = "contexts of";  // the text is packed, training begins
+  stop.signal = SIGINT;
+  EXPECT_EQ(run_gloss(command("cut"), stop).code, 130);
+  const Outcome outcome = run_gloss(command("cut"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("loss recovered"));
+  EXPECT_EQ(content(folder.path() / "cut/layers.2/sae.safetensors"),
+            content(folder.path() / "whole/layers.2/sae.safetensors"));
+}
+
+}  // namespace

@@ -1,0 +1,38 @@
+#pragma once
+/// Runs build/gloss as a user would: another process, its output caught.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gloss::testing {
+
+struct Outcome {
+  int code = -1;  // exit code, or 128 + signal
+  std::string out, err;
+};
+
+/// Runs gloss with these arguments in `folder`. With `signal_after`, sends `signal` as soon as stderr holds that text.
+struct RunOptions {
+  std::filesystem::path folder = ".";
+  std::string signal_after;
+  int signal = 0;
+  bool progress_as_terminal = false;   // progress lines at once instead of every 15 seconds
+  std::uint64_t file_limit_bytes = 0;  // 0 = none; files that would grow beyond are refused, as on a full disk
+};
+Outcome run_gloss(const std::vector<std::string>& arguments, const RunOptions& options = {});
+
+/// A new empty folder below the build tree, removed when the object goes.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(const std::string& name);
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace gloss::testing
