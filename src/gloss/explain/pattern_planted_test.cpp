@@ -99,7 +99,6 @@ TEST(PlantedPattern, Classes) {
       {{"* 12", "* 345", "* 7", "* 1999", "* 60", "* 81", "* 4", "* 23"}, "a number in digits"},
       {{"* Anna", "* Ben", "* Carol", "* Dora", "* Emil", "* Fritz", "* Greta", "* Hans"}, "a capitalised word"},
       {{"*,", "*;", "*:", "*-", "*--", "*/", "*&", "*,,"}, "punctuation"},
-      {{"*.", "*!", "*?", "*...", "*.,", "*!!", "*?!", "*!?"}, "the end of a sentence (. ! ?)"},
       {{"*\n", "*\n\n", "*\n ", "*\n\n\n", "*  \n", "* \n", "*\n\n ", "* \n\n"}, "a newline"},
       {{"* мир", "* дом", "* лес", "* сад", "* море", "* небо", "* река", "* поле"}, "a non-Latin letter"},
   };
@@ -115,15 +114,15 @@ TEST(PlantedPattern, Classes) {
 
 TEST(PlantedPattern, AnyTokenAfterAnother) {
   Lab lab;
-  lab.token("<s>", true);
-  const Words tokens = {" sun", " cup", " old", " ran", " milk", " road", " bird", " blue"};
+  // Words, numbers and signs: no class of the token itself covers them.
+  const Words tokens = {" sun", ",", " 12", "\n", " milk", ".", "ing", ";"};
   for (int round = 0; round < 4; ++round) {
     for (const std::string& token : tokens) {
-      lab.fires(lab.planted({"<s>", "*" + token}));
+      lab.fires(lab.planted({" zu", "*" + token}));
       lab.silent(lab.planted({token}));
     }
   }
-  EXPECT_EQ(learned(lab), "any token right after the token \"<s>\"");
+  EXPECT_EQ(learned(lab), "any token right after the token \" zu\"");
 }
 
 TEST(PlantedPattern, APosition) {
