@@ -54,7 +54,7 @@ std::vector<std::string> flag_names(const CLI::App& cli) {
 [[noreturn]] void fail_extra(const CLI::App& cli, const std::string& command) {
   const std::vector<std::string> left = cli.remaining();
   for (const std::string& argument : left) {
-    if (argument.rfind("-", 0) != 0) continue;
+    if (!argument.starts_with('-')) continue;
     const std::string flag = argument.substr(0, argument.find('='));
     const std::string nearest = nearest_name(flag, flag_names(cli));
     throw Error(ErrorKind::usage, "gloss " + command, fmt::format("unknown flag '{}'", flag),
@@ -103,7 +103,7 @@ int run_command(const Command& command, std::vector<std::string> arguments, Cont
     context.out << cli.help();
     return kDone;
   } catch (const CLI::ParseError& e) {
-    if (!cli.remaining().empty() && cli.remaining().front().rfind("-", 0) == 0) fail_extra(cli, command.name);
+    if (!cli.remaining().empty() && cli.remaining().front().starts_with('-')) fail_extra(cli, command.name);
     throw Error(ErrorKind::usage, "", e.what(), fmt::format("gloss {} --help shows the usage", command.name));
   }
   if (!cli.remaining().empty()) fail_extra(cli, command.name);
@@ -155,10 +155,9 @@ void add_device(CLI::App& cli, CommonOptions& options) { cli.add_option("--devic
 
 CLI::Option* add_quantity(CLI::App& cli, const std::string& name, std::uint64_t& value,
                           const std::string& description) {
-  const std::string shown = name;
   return cli
       .add_option_function<std::string>(
-          name, [&value, shown](const std::string& text) { value = parse_quantity(text, shown); }, description)
+          name, [&value, name](const std::string& text) { value = parse_quantity(text, name); }, description)
       ->default_str(std::to_string(value));
 }
 

@@ -110,7 +110,7 @@ std::string values_of(const Vocabulary::Impl& vocabulary, const Test& test) {
 
 /// The thing tested, as a noun: "the token "x"", "a word beginning with "un"".
 std::string noun(const Vocabulary::Impl& vocabulary, const Test& test) {
-  const std::string values = values_of(vocabulary, test);
+  std::string values = values_of(vocabulary, test);
   const bool several = test.ids.size() + test.texts.size() > 1;
   switch (test.what) {
     case What::any:

@@ -53,7 +53,9 @@ double RuleSearch::gain_of(const Tally& tally, std::size_t tests, double cost) c
   const double rate = (tally.own_silent + tally.silent + added) / silent_tokens_ * window_tokens_;
   const double seen = silent_windows_ > 0.0 ? (tally.silent_windows + added) / silent_windows_ : rate;
   const double hits = static_cast<double>(tally.hits) - worth_.hit_shrink - cost;
-  return hits / activating_ - worth_.alarm_cost * (0.5 * seen + 0.5 * rate) - kPerTest * static_cast<double>(tests);
+  const double alarms = 0.5 * seen + 0.5 * rate;
+  return hits / activating_ - alarms * (worth_.alarm_cost + worth_.alarm_square * alarms) -
+         kPerTest * static_cast<double>(tests);
 }
 
 double RuleSearch::cost_of(Feature context) const {

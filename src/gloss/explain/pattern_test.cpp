@@ -151,8 +151,10 @@ void expect_found(const Planted& planted, const std::string& sentence) {
 TEST(Pattern, FindsALiteralToken) { expect_found({{{" miles"}}, {}}, "\" miles\""); }
 
 TEST(Pattern, FindsATokenByTheWordsBeforeItAndMergesThem) {
-  expect_found({{{" don't", " stop"}, {" never", " stop"}}, {{" can", " stop"}, {" can't", " stop"}}},
-               "\" stop\" right after the tokens \" don't\" or \" never\"");
+  // So many words before " stop" in silent windows that an exception cannot list what the rule should say.
+  Planted planted{{{" don't", " stop"}, {" never", " stop"}}, {}};
+  for (std::size_t i = kFirstFiller; i < words().size(); ++i) planted.distractors.push_back({words()[i], " stop"});
+  expect_found(planted, "\" stop\" right after the tokens \" don't\" or \" never\"");
 }
 
 TEST(Pattern, FindsASuffix) { expect_found({{{" walked"}, {" jumped"}, {" played"}, {" rained"}}, {}}, "ed"); }

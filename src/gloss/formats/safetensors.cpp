@@ -216,7 +216,7 @@ std::vector<float> to_floats(const TensorView& t) {
   return out;
 }
 
-SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vector<Declared> tensors,
+SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, const std::vector<Declared>& tensors,
                                      const std::map<std::string, std::string>& metadata)
     : file_(path) {
   Json header = Json::object();

@@ -82,7 +82,7 @@ class SafeTensorsWriter {
     Dtype dtype;
     std::vector<std::uint64_t> shape;
   };
-  SafeTensorsWriter(const std::filesystem::path& path, std::vector<Declared> tensors,
+  SafeTensorsWriter(const std::filesystem::path& path, const std::vector<Declared>& tensors,
                     const std::map<std::string, std::string>& metadata);
 
   /// Appends bytes of the tensors, in the order declared; calls may split anywhere.

@@ -51,7 +51,7 @@ void TestCoder::write(const std::filesystem::path& folder, formats::Dtype dtype)
   std::filesystem::create_directories(folder);
   std::vector<formats::SafeTensorsWriter::Declared> declared;
   for (const auto& [name, t] : tensors) declared.push_back({name, dtype, t.shape});
-  formats::SafeTensorsWriter writer(folder / "sae.safetensors", std::move(declared), {});
+  formats::SafeTensorsWriter writer(folder / "sae.safetensors", declared, {});
   for (const auto& [name, t] : tensors) {
     if (dtype == formats::Dtype::f32) {
       writer.write_values<float>(t.values);

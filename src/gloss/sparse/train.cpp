@@ -90,7 +90,8 @@ Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hoo
 std::vector<double> column_means(std::span<const float> rows, std::size_t width) {
   std::vector<double> mean(width, 0.0);
   for (std::size_t i = 0; i < rows.size(); ++i) mean[i % width] += double{rows[i]};
-  for (double& m : mean) m /= static_cast<double>(rows.size() / width);
+  const std::size_t count = rows.size() / width;
+  for (double& m : mean) m /= static_cast<double>(count);
   return mean;
 }
 

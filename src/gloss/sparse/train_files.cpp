@@ -87,7 +87,7 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainState& sta
       {"tokens_since_fired", Dtype::u64, {state.tokens_since_fired.size()}},
       {"recent_fvu", Dtype::f64, {state.recent_fvu.size()}}};
   for (const Part& part : parts()) tensors.push_back({part.name, Dtype::f32, {(state.*part.role.*part.array).size()}});
-  SafeTensorsWriter writer(checkpoint_file(folder), std::move(tensors),
+  SafeTensorsWriter writer(checkpoint_file(folder), tensors,
                            {{"step", std::to_string(state.step)}, {"settings", Json(settings).dump()}});
   writer.write_values<std::uint64_t>(state.tokens_since_fired);
   writer.write_values<double>(state.recent_fvu);

@@ -42,6 +42,7 @@ const FileKind* kind_of(const fs::path& path) {
 
 std::string known_suffixes() {
   std::vector<std::string_view> names;
+  names.reserve(std::size(kKinds));
   for (const FileKind& k : kKinds) names.push_back(k.suffix);
   return fmt::format("{}", fmt::join(names, ", "));
 }

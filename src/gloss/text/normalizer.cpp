@@ -19,6 +19,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;  // clang before 17 needs it said
 
 /// Bytes of the last character of well-formed text.
 std::string_view last_character(std::string_view text) {
