@@ -63,7 +63,7 @@ std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel
                 "name its place with --hookpoint, for example --hookpoint layers.5");
   std::vector<Cached> all;
   for (const std::string& name : names) {
-    const model::Hookpoint place = model::Hookpoint::parse(name, subject.config().layers);
+    const model::Hookpoint place = subject.hookpoint(name);
     sparse::Coder coder = sparse::Coder::load(sparse::Coder::find(o.sae, name), o.common.device);
     const model::Hookpoint reads = coder.info().transcoder ? model::input_of(place) : place;
     if (coder.info().input_width != subject.width(reads))
@@ -256,7 +256,7 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   const RunFolder run(o.run);
   std::filesystem::create_directories(run.root());
   model::set_threads(o.common.thread_count());
-  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device});
+  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
   std::vector<Cached> cached = load_coders(o, subject);
   const text::TokenFile tokens = tokens_of_run(o.input, o.common, run, context.reporter);
 

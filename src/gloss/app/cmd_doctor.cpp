@@ -50,20 +50,22 @@ Json describe_model(const std::string& folder) {
   const model::Config& c = subject.config();
   Json hookpoints = Json::object();
   for (std::uint32_t layer = 0; layer < c.layers; ++layer) {
-    for (const model::Site site : {model::Site::layer_output, model::Site::attn_input, model::Site::attn_output,
-                                   model::Site::mlp_input, model::Site::mlp_output}) {
-      const model::Hookpoint place{layer, site};
+    for (const model::Hookpoint place : model::hookpoints_of_layer(layer, c.hookpoints()))
       hookpoints[place.name()] = subject.width(place);
-    }
   }
-  const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  Json pieces;
+  try {
+    pieces = text::Tokenizer::load(folder).vocabulary_size();
+  } catch (const Error& e) {  // the rest is of use without it
+    pieces = std::string("none: ") + e.what();
+  }
   return {{"architecture", c.architecture},
           {"layers", c.layers},
           {"width", c.width},
           {"heads", c.heads},
           {"key/value heads", c.kv_heads},
           {"vocabulary", c.vocabulary},
-          {"tokenizer pieces", tokenizer.vocabulary_size()},
+          {"tokenizer pieces", pieces},
           {"longest context", c.max_context},
           {"fingerprint", subject.fingerprint()},
           {"hookpoints", hookpoints}};

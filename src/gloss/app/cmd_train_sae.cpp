@@ -113,10 +113,14 @@ HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) 
       fired[encoded.latent[i]] = true;
     }
     const std::vector<float> zeros(static_cast<std::size_t>(x.rows() * x.columns()), 0.0F);
+    const auto spliced = [&](const model::Tensor& value) {
+      const model::Edit edit{t.target, model::Edit::How::replace, value};
+      return t.subject.logits(ids, batch, std::span(&edit, 1));
+    };
     const auto loss = [&](const model::Tensor& logits) { return model::SubjectModel::mean_loss(logits, ids, batch); };
     h.loss_clean += loss(t.subject.logits(ids, batch));
-    h.loss_spliced += loss(t.subject.logits_with(ids, batch, t.target, coder.decode(encoded, x.rows())));
-    h.loss_zero += loss(t.subject.logits_with(ids, batch, t.target, model::from_host(zeros, x.rows(), x.columns())));
+    h.loss_spliced += loss(spliced(coder.decode(encoded, x.rows())));
+    h.loss_zero += loss(spliced(model::from_host(zeros, x.rows(), x.columns())));
     h.tokens += ids.size();
     batches += 1;
     report.progress({"measure", h.tokens, t.split.held_out.size() * t.tokens.ctx_len(), "tokens", ""});
@@ -132,8 +136,8 @@ HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) 
 
 int train(TrainCommand o, Context& context) {
   model::set_threads(o.common.thread_count());
-  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device});
-  const model::Hookpoint place = model::Hookpoint::parse(o.hookpoint, subject.config().layers);
+  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
+  const model::Hookpoint place = subject.hookpoint(o.hookpoint);
   // No more text than one pass of training and the held-out part can use.
   o.input.tokens = o.train_tokens + o.train_tokens / 10 + std::uint64_t{kMaxHeldOut} * o.input.ctx_len;
   const RunFolder work(std::filesystem::path(o.out) / "text");

@@ -151,7 +151,12 @@ void add_threads(CLI::App& cli, CommonOptions& options) {
   cli.add_option("--threads", options.threads, "threads; 0 = all the machine offers. Results do not depend on it");
 }
 
-void add_device(CLI::App& cli, CommonOptions& options) { cli.add_option("--device", options.device, "cpu or cuda"); }
+void add_device(CLI::App& cli, CommonOptions& options) {
+  cli.add_option("--device", options.device, "cpu or cuda");
+  cli.add_option("--dtype", options.dtype,
+                 "what the model computes in: float32, bfloat16, float16; its weights stay in memory as the files have "
+                 "them, or narrower");
+}
 
 CLI::Option* add_quantity(CLI::App& cli, const std::string& name, std::uint64_t& value,
                           const std::string& description) {

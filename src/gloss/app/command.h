@@ -55,11 +55,13 @@ struct CommonOptions {
   std::uint64_t seed = 1;
   std::size_t threads = 0;  // 0 = all the machine offers
   std::string device = "cpu";
+  std::string dtype = "float32";
 
   std::size_t thread_count() const;
 };
 void add_seed(CLI::App& cli, CommonOptions& options);
 void add_threads(CLI::App& cli, CommonOptions& options);
+/// --device and --dtype.
 void add_device(CLI::App& cli, CommonOptions& options);
 /// A number with a unit (5M, 1GiB); the text given is kept in run.toml.
 CLI::Option* add_quantity(CLI::App& cli, const std::string& name, std::uint64_t& value, const std::string& description);

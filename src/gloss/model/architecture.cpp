@@ -8,13 +8,72 @@
 #include <stdexcept>
 
 #include "gloss/base/error.h"
+#include "gloss/model/family.h"
 
 namespace gloss::model {
 namespace {
 
-constexpr std::array<Architecture, 1> kArchitectures{
-    {{"llama", "LlamaForCausalLM", "RMSNorm, rotary positions, grouped-query attention, SwiGLU", read_llama,
-      plan_llama}}};
+constexpr std::array<Architecture, 11> kArchitectures{{
+    {"gpt2", "GPT2LMHeadModel", "LayerNorm, learned positions, GELU", read_gpt2, plan_gpt2, "transformer.", {""}},
+    {"gpt_neo",
+     "GPTNeoForCausalLM",
+     "GPT-2 with local attention in every other layer",
+     read_gpt_neo,
+     plan_gpt_neo,
+     "transformer.",
+     {""}},
+    {"gpt_neox",
+     "GPTNeoXForCausalLM",
+     "parallel residual, partial rotary positions (Pythia)",
+     read_gpt_neox,
+     plan_gpt_neox,
+     "gpt_neox.",
+     {""}},
+    {"llama",
+     "LlamaForCausalLM",
+     "RMSNorm, rotary positions, grouped-query attention, SwiGLU",
+     read_llama,
+     plan_llama_like,
+     "model.",
+     {""}},
+    {"mistral", "MistralForCausalLM", "Llama with a sliding window", read_mistral, plan_llama_like, "model.", {""}},
+    {"qwen2",
+     "Qwen2ForCausalLM",
+     "Llama with query, key and value biases (Qwen 2, 2.5)",
+     read_qwen2,
+     plan_llama_like,
+     "model.",
+     {""}},
+    {"qwen3", "Qwen3ForCausalLM", "Llama with query and key norms", read_qwen3, plan_llama_like, "model.", {""}},
+    {"gemma",
+     "GemmaForCausalLM",
+     "scaled embeddings, gated GELU, wide heads",
+     read_gemma,
+     plan_llama_like,
+     "model.",
+     {""}},
+    {"gemma2",
+     "Gemma2ForCausalLM",
+     "Gemma with capped scores, norms after sublayers, windows",
+     read_gemma2,
+     plan_llama_like,
+     "model.",
+     {""}},
+    {"gemma3_text",
+     "Gemma3ForCausalLM",
+     "Gemma with query and key norms, windows in 5 of 6 layers",
+     read_gemma3,
+     plan_llama_like,
+     "model.",
+     {"", "language_model.model.", "model.language_model."}},
+    {"gemma3",
+     "Gemma3ForConditionalGeneration",
+     "the language model of Gemma 3 with pictures",
+     read_gemma3,
+     plan_llama_like,
+     "model.",
+     {"language_model.model.", "model.language_model.", ""}},
+}};
 
 /// What config.json calls its model: model_type, or the class that made it when there is no model_type.
 std::string declared_name(const formats::Fields& fields) {

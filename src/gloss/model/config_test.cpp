@@ -41,7 +41,7 @@ TEST(Config, ReadsEveryField) {
   EXPECT_EQ(c.head_width, 16U);
   EXPECT_EQ(c.max_context, 4096U);
   EXPECT_EQ(c.norm_epsilon, 1e-6);
-  EXPECT_EQ(c.rope_theta, 500000.0);
+  EXPECT_EQ(c.ropes, (std::vector<Rope>{{.theta = 500000.0}}));
   EXPECT_TRUE(c.tied_embeddings);
 }
 
@@ -55,14 +55,14 @@ TEST(Config, TakesTheDefaultsOfTheFamilyForWhatIsMissingOrNull) {
   EXPECT_EQ(c.head_width, 8U) << "hidden_size / heads";
   EXPECT_EQ(c.max_context, 2048U);
   EXPECT_EQ(c.norm_epsilon, 1e-6);
-  EXPECT_EQ(c.rope_theta, 10000.0);
+  EXPECT_EQ(c.ropes, (std::vector<Rope>{{.theta = 10000.0}}));
   EXPECT_FALSE(c.tied_embeddings);
 }
 
 TEST(Config, ReadsRotaryParametersOfNewerFiles) {
   Json json = good();
   json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500000.0}};
-  EXPECT_EQ(parse_config(json.dump(), "config.json").rope_theta, 500000.0);
+  EXPECT_EQ(parse_config(json.dump(), "config.json").ropes.at(0).theta, 500000.0);
 }
 
 TEST(Config, FindsTheArchitectureByClassWhenThereIsNoModelType) {
@@ -73,11 +73,15 @@ TEST(Config, FindsTheArchitectureByClassWhenThereIsNoModelType) {
 }
 
 TEST(Config, RefusesAnUnknownArchitectureAndListsTheKnown) {
-  EXPECT_EQ(config_error([](Json& j) { j["model_type"] = "gpt_neox"; }),
-            "config.json: architecture 'gpt_neox' is not known; known: llama (LlamaForCausalLM)");
+  const std::string known =
+      "is not known; known: gpt2 (GPT2LMHeadModel), gpt_neo (GPTNeoForCausalLM), gpt_neox (GPTNeoXForCausalLM), llama "
+      "(LlamaForCausalLM), mistral (MistralForCausalLM), qwen2 (Qwen2ForCausalLM), qwen3 (Qwen3ForCausalLM), gemma "
+      "(GemmaForCausalLM), gemma2 (Gemma2ForCausalLM), gemma3_text (Gemma3ForCausalLM), gemma3 "
+      "(Gemma3ForConditionalGeneration)";
+  EXPECT_EQ(config_error([](Json& j) { j["model_type"] = "transfer"; }),
+            "config.json: architecture 'transfer' " + known);
   EXPECT_EQ(config_error([](Json& j) { j["model_type"] = "lama"; }),
-            "config.json: architecture 'lama' is not known; known: llama (LlamaForCausalLM)\n"
-            "hint: did you mean 'llama'?");
+            "config.json: architecture 'lama' " + known + "\nhint: did you mean 'llama'?");
   EXPECT_EQ(config_error([](Json& j) { j.erase("model_type"); }),
             "config.json: has neither 'model_type' nor 'architectures'");
   EXPECT_EQ(config_error([](Json& j) {
@@ -122,28 +126,125 @@ TEST(Config, RefusesSizesThatDisagree) {
 }
 
 TEST(Config, RefusesWhatWouldComputeSomethingElse) {
-  EXPECT_EQ(config_error([](Json& j) { j["hidden_act"] = "gelu"; }),
-            "config.json: 'hidden_act' is 'gelu', which is not supported; supported: silu");
-  EXPECT_EQ(config_error([](Json& j) { j["attention_bias"] = true; }),
-            "config.json: 'attention_bias' is true, which is not supported yet");
-  EXPECT_EQ(config_error([](Json& j) { j["mlp_bias"] = true; }),
-            "config.json: 'mlp_bias' is true, which is not supported yet");
-  const std::string hint =
-      "\nhint: its positions would be wrong, so the model is refused rather than run without the scaling";
-  EXPECT_EQ(
-      config_error([](Json& j) {
-        j["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}};
-      }),
-      "config.json: 'rope_scaling': has rope_type 'llama3', which is not supported yet; supported: default" + hint);
+  EXPECT_EQ(config_error([](Json& j) { j["hidden_act"] = "mish"; }),
+            "config.json: 'hidden_act' is 'mish', which is not supported; supported: silu, swish, gelu, gelu_new, "
+            "gelu_pytorch_tanh, gelu_fast, gelu_python, relu");
   EXPECT_EQ(config_error([](Json& j) {
-              j["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
+              j["rope_scaling"] = {{"type", "longrope"}, {"factor", 2.0}};
             }),
-            "config.json: 'rope_scaling': has type 'linear', which is not supported yet; supported: default" + hint);
-  EXPECT_EQ(
-      config_error([](Json& j) {
-        j["rope_parameters"] = {{"rope_type", "yarn"}};
-      }),
-      "config.json: 'rope_parameters': has rope_type 'yarn', which is not supported yet; supported: default" + hint);
+            "config.json: 'rope_scaling': has type 'longrope', which is not supported; supported: default, linear, "
+            "llama3, yarn, dynamic\n"
+            "hint: its positions would be wrong, so the model is refused rather than run without the scaling");
+  EXPECT_EQ(config_error([](Json& j) {
+              j["rope_scaling"] = {{"rope_type", "llama3"}};
+            }),
+            "config.json: 'rope_scaling': has no 'factor'");
+  EXPECT_EQ(config_error([](Json& j) {
+              j["rope_parameters"] = {{"rope_type", "yarn"}, {"factor", 4.0}, {"mscale", 1.0}};
+            }),
+            "config.json: 'rope_parameters': has 'mscale', which is not supported");
+}
+
+TEST(Config, ReadsBiasesAndRopeScaling) {
+  Json json = good();
+  json["attention_bias"] = true;
+  json["rope_scaling"] = {{"rope_type", "llama3"},
+                          {"factor", 8.0},
+                          {"low_freq_factor", 1.0},
+                          {"high_freq_factor", 4.0},
+                          {"original_max_position_embeddings", 8192}};
+  const Config c = parse_config(json.dump(), "config.json");
+  EXPECT_TRUE(c.qkv_bias);
+  EXPECT_TRUE(c.attn_out_bias);
+  EXPECT_FALSE(c.mlp_bias);
+  EXPECT_EQ(c.ropes.at(0), (Rope{.scaling = Rope::Scaling::llama3,
+                                 .factor = 8.0,
+                                 .low_frequency_factor = 1.0,
+                                 .high_frequency_factor = 4.0,
+                                 .original_context = 8192.0}));
+}
+
+std::vector<std::uint32_t> windows(const Json& json) {
+  std::vector<std::uint32_t> found;
+  for (const LayerConfig& layer : parse_config(json.dump(), "config.json").layer) found.push_back(layer.window);
+  return found;
+}
+
+TEST(Config, ReadsWhichLayersSeeAWindow) {
+  using Windows = std::vector<std::uint32_t>;
+  Json json = good();
+  json["sliding_window"] = 32;
+  EXPECT_EQ(windows(json), (Windows{0, 0, 0, 0, 0})) << "Llama has none";
+  json["model_type"] = "mistral";
+  EXPECT_EQ(windows(json), (Windows{32, 32, 32, 32, 32}));
+  json["model_type"] = "qwen2";
+  EXPECT_EQ(windows(json), (Windows{0, 0, 0, 0, 0})) << "use_sliding_window is not set";
+  json["use_sliding_window"] = true;
+  json["max_window_layers"] = 3;
+  EXPECT_EQ(windows(json), (Windows{0, 0, 0, 32, 32}));
+  json["model_type"] = "gemma2";
+  EXPECT_EQ(windows(json), (Windows{32, 0, 32, 0, 32}));
+  json["model_type"] = "gemma3_text";
+  json["sliding_window_pattern"] = 3;
+  EXPECT_EQ(windows(json), (Windows{32, 32, 0, 32, 32}));
+  const Config c = parse_config(json.dump(), "config.json");
+  EXPECT_EQ(c.ropes.at(c.layer[2].rope).theta, 1e6);
+  EXPECT_EQ(c.ropes.at(c.layer[1].rope).theta, 1e4);
+  json["layer_types"] = {"full_attention", "sliding_attention", "full_attention", "full_attention", "full_attention"};
+  EXPECT_EQ(windows(json), (Windows{0, 32, 0, 0, 0}));
+  json["layer_types"][4] = "chunked_attention";
+  EXPECT_EQ(error_of([&] { windows(json); }),
+            "config.json: 'layer_types' of layer 4 is \"chunked_attention\", wanted \"full_attention\" or "
+            "\"sliding_attention\"");
+}
+
+TEST(Config, ReadsTheLocalLayersOfGptNeo) {
+  Json json = {{"model_type", "gpt_neo"},
+               {"num_layers", 4},
+               {"hidden_size", 16},
+               {"num_heads", 2},
+               {"vocab_size", 50},
+               {"window_size", 8},
+               {"attention_types", Json::parse(R"([[["global", "local"], 2]])")}};
+  EXPECT_EQ(windows(json), (std::vector<std::uint32_t>{0, 8, 0, 8}));
+  json["attention_layers"] = {"local", "local", "local", "global"};
+  EXPECT_EQ(windows(json), (std::vector<std::uint32_t>{8, 8, 8, 0}));
+  json["attention_layers"].push_back("global");
+  EXPECT_EQ(error_of([&] { windows(json); }), "config.json: gives the attention of 5 layers, but num_layers = 4");
+}
+
+TEST(Config, ReadsTheOlderKeysOfPythia) {
+  Json json = good();
+  json.update({{"model_type", "gpt_neox"}, {"rotary_pct", 0.25}, {"rotary_emb_base", 500}, {"hidden_act", "gelu"}});
+  json["hidden_size"] = 512;
+  const Config c = parse_config(json.dump(), "config.json");
+  EXPECT_EQ(c.head_width, 64U);
+  EXPECT_EQ(c.rotary_width, 16U);
+  EXPECT_EQ(c.ropes.at(0).theta, 500.0);
+  EXPECT_TRUE(c.parallel);
+  EXPECT_FALSE(c.tied_embeddings);
+  json["rotary_pct"] = 0.02;
+  EXPECT_EQ(error_of([&] { parse_config(json.dump(), "config.json"); }),
+            "config.json: 1 values of each head of 64 turn, wanted an even number: rotary positions turn pairs");
+}
+
+TEST(Config, ReadsTheLanguageModelOfGemma3WithItsDefaults) {
+  const Json json = {{"model_type", "gemma3"},
+                     {"text_config",
+                      {{"model_type", "gemma3_text"},
+                       {"hidden_size", 2560},
+                       {"intermediate_size", 10240},
+                       {"num_hidden_layers", 34},
+                       {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+                       {"sliding_window", 1024}}}};
+  const Config c = parse_config(json.dump(), "config.json");
+  EXPECT_EQ(c.heads, 8U);
+  EXPECT_EQ(c.kv_heads, 4U);
+  EXPECT_EQ(c.head_width, 256U);
+  EXPECT_EQ(c.vocabulary, 262208U);
+  EXPECT_EQ(c.ropes.at(0).factor, 8.0);
+  EXPECT_EQ(c.ropes.at(1).scaling, Rope::Scaling::none) << "the layers with a window are not scaled";
+  EXPECT_TRUE(c.tied_embeddings);
 }
 
 TEST(Config, EveryTruncationIsAnErrorNotACrash) {
@@ -173,11 +274,11 @@ TEST(Plan, NamesEveryTensorOnceAndFillsFusedPartsWithoutGaps) {
     ++names[t.name];
     std::uint64_t& filled = rows[{t.part, t.layer}];
     EXPECT_EQ(t.first_row, filled) << t.name;
-    filled += t.shape.at(0);
+    filled += t.rows();
   }
   EXPECT_EQ(names.size(), plan.size());
   EXPECT_EQ((rows[{Part::qkv, 4U}]), (8U + 2 * 4U) * 6U);
-  EXPECT_EQ((rows[{Part::gate_up, 4U}]), 2 * 172U);
+  EXPECT_EQ((rows[{Part::mlp_in, 4U}]), 2 * 172U);
 }
 
 }  // namespace

@@ -2,136 +2,166 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
+#include "gloss/model/attention.h"
 
 namespace gloss::model {
 namespace {
 
-/// Queries whose scores are held at a time: bounds the memory of long contexts, and keys after the block are skipped.
-constexpr std::int64_t kQueryBlock = 64;
-
-/// x / sqrt(mean(x^2) + epsilon) * gain per row. Source: Zhang and Sennrich 2019, eq. 4. Shapes: x [N, D]; gain [D].
+/// x / sqrt(mean(x^2) + epsilon) * gain per row, in f32. Source: Zhang and Sennrich 2019, eq. 4. Shapes: x [..., n];
+/// gain [n] f32; result of x's type.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double epsilon) {
-  const at::Tensor scale = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
+  const at::Tensor full = x.to(at::kFloat);
+  const at::Tensor scale = at::linalg_vector_norm(full, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
                                .square_()
-                               .div_(static_cast<double>(x.size(-1)))
+                               .div_(static_cast<double>(full.size(-1)))
                                .add_(epsilon)
                                .rsqrt_();
-  return at::mul(x, scale).mul_(gain);
+  return at::mul(full, scale).mul_(gain).to(x.scalar_type());
 }
 
-/// Turns the pair (i, i + E/2) of every head by the angle of its position. Source: Su et al. 2021, eq. 34, with the
-/// halves of a head as the pairs. Shapes: x [B, T, heads, E], any strides; result contiguous.
-at::Tensor rotate(const at::Tensor& x, const RotaryTable::Rows& table) {
-  const std::int64_t half = x.size(-1) / 2;
-  const at::Tensor first = x.narrow(-1, 0, half);
-  const at::Tensor second = x.narrow(-1, half, half);
-  at::Tensor result = at::empty(x.sizes(), x.options());
-  at::Tensor result_first = result.narrow(-1, 0, half);
-  at::Tensor result_second = result.narrow(-1, half, half);
-  at::mul_out(result_first, first, table.cos);
-  result_first.addcmul_(second, table.sin, -1);
-  at::mul_out(result_second, second, table.cos);
-  result_second.addcmul_(first, table.sin);
-  return result;
-}
-
-struct Shape {
-  std::int64_t batch, length, heads, groups, width;  // B, T, H, G (key/value heads), E
-};
-
-/// softmax(q k^T / sqrt(E) + causal mask) v. Shapes: q [B, T, H, E]; k, v [B, T, G, E]; result [B * T, H * E].
-/// The H/G heads that share keys are rows of one product. Source: Vaswani et al. 2017, eq. 1; Ainslie et al. 2023.
-at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Shape& s) {
-  const std::int64_t shared = s.heads / s.groups;
-  const at::Tensor keys = k.permute({0, 2, 3, 1}).reshape({s.batch * s.groups, s.width, s.length});
-  const at::Tensor values = v.permute({0, 2, 1, 3}).reshape({s.batch * s.groups, s.length, s.width});
-  const at::Tensor queries = q.view({s.batch, s.length, s.groups, shared, s.width}).permute({0, 2, 3, 1, 4});
-  at::Tensor result = at::empty({s.batch, s.length, s.heads, s.width}, q.options());
-  const at::Tensor target = result.view({s.batch, s.length, s.groups, shared, s.width}).permute({0, 2, 3, 1, 4});
-  const double scale = 1.0 / std::sqrt(static_cast<double>(s.width));
-  // Added to the square of scores on the diagonal; left of it every column is allowed, and right of it none is
-  // computed.
-  const std::int64_t side = std::min(kQueryBlock, s.length);
-  const at::Tensor later = at::full({side, side}, -std::numeric_limits<double>::infinity(), q.options()).triu_(1);
-  for (std::int64_t begin = 0; begin < s.length; begin += kQueryBlock) {
-    const std::int64_t rows = std::min(kQueryBlock, s.length - begin);
-    const std::int64_t seen = begin + rows;
-    const at::Tensor block =
-        queries.narrow(3, begin, rows).reshape({s.batch * s.groups, shared * rows, s.width}).mul(scale);
-    at::Tensor scores = at::bmm(block, keys.narrow(2, 0, seen));
-    scores.view({s.batch * s.groups * shared, rows, seen})
-        .narrow(2, begin, rows)
-        .add_(later.narrow(0, 0, rows).narrow(1, 0, rows));
-    const at::Tensor mixed = at::bmm(at::softmax(scores, -1), values.narrow(1, 0, seen));
-    target.narrow(3, begin, rows).copy_(mixed.view({s.batch, s.groups, shared, rows, s.width}));
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::gelu:
+      return at::gelu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+    case Activation::relu:
+      break;
   }
-  return result.view({s.batch * s.length, s.heads * s.width});
+  return at::relu(x);
 }
 
-/// Shapes: x [N, D]; result [N, D].
-at::Tensor attention(const at::Tensor& x, const Weights& weights, std::uint32_t layer, const Shape& s,
-                     const RotaryTable::Rows& table) {
-  const at::Tensor all = at::mm(x, weights.of(Part::qkv, layer).t())
-                             .view({s.batch, s.length, s.heads + 2 * s.groups, s.width});  // heads: q, then k, then v
-  const at::Tensor turned = rotate(all.narrow(2, 0, s.heads + s.groups), table);
-  const at::Tensor mixed = attend(turned.narrow(2, 0, s.heads), turned.narrow(2, s.heads, s.groups),
-                                  all.narrow(2, s.heads + s.groups, s.groups), s);
-  return at::mm(mixed, weights.of(Part::attn_out, layer).t());
-}
+class Pass {
+ public:
+  Pass(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
+       const Hook& hook)
+      : config_(config),
+        weights_(weights),
+        hook_(hook),
+        shape_{tokens.size(0), tokens.size(1), config.heads, config.kv_heads, config.head_width} {
+    for (std::uint32_t i = 0; i < config.ropes.size(); ++i)
+      tables_.push_back(rotary.rows(config, i, shape_.length, tokens.device()));
+  }
 
-/// (silu(x gate) * (x up)) down. Source: Shazeer 2020, eq. 6. Shapes: x [N, D]; result [N, D].
-at::Tensor mlp(const at::Tensor& x, const Weights& weights, std::uint32_t layer, std::int64_t hidden) {
-  const at::Tensor both = at::mm(x, weights.of(Part::gate_up, layer).t());
-  at::Tensor gated = at::silu(both.narrow(1, 0, hidden));
-  gated.mul_(both.narrow(1, hidden, hidden));
-  return at::mm(gated, weights.of(Part::down, layer).t());
-}
+  at::Tensor embed(const at::Tensor& tokens) const {
+    at::Tensor stream = at::index_select(weights_.of(Part::embedding), 0, tokens.reshape({-1})).to(weights_.compute);
+    if (config_.embedding_scale != 1.0) {
+      // Rounded to the type of the stream, as the models were trained.
+      stream = stream * at::scalar_tensor(config_.embedding_scale, stream.options());
+    }
+    if (weights_.of(Part::positions).defined()) {
+      const at::Tensor rows = weights_.of(Part::positions).narrow(0, 0, shape_.length).to(weights_.compute);
+      stream = (stream.view({shape_.batch, shape_.length, -1}) + rows).view({shape_.batch * shape_.length, -1});
+    }
+    return stream;
+  }
+
+  at::Tensor norm(const at::Tensor& x, Part gain, Part bias, std::uint32_t layer) const {
+    if (config_.norm == Norm::rms) return rms_norm(x, weights_.of(gain, layer), config_.norm_epsilon);
+    return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weights_.of(gain, layer), weights_.of(bias, layer),
+                          config_.norm_epsilon)
+        .to(x.scalar_type());
+  }
+
+  /// One layer; `stream` becomes what it leaves. False when the hook ended the pass.
+  bool run_layer(std::uint32_t layer, at::Tensor& stream) const {
+    if (!see(layer, Site::layer_input, stream)) return false;
+    at::Tensor input = norm(stream, Part::attn_norm, Part::attn_norm_bias, layer);
+    at::Tensor added;
+    if (!see(layer, Site::attn_input, input) || !attention(layer, input, added)) return false;
+    // New tensors: the hook may have kept the old ones, or lent some of its own.
+    at::Tensor middle = stream + added;
+    if (!config_.parallel && !see(layer, Site::between, middle)) return false;
+    input = norm(config_.parallel ? stream : middle, Part::mlp_norm, Part::mlp_norm_bias, layer);
+    if (!see(layer, Site::mlp_input, input) || !mlp(layer, input, added)) return false;
+    stream = middle + added;
+    return see(layer, Site::layer_output, stream);
+  }
+
+ private:
+  bool see(std::uint32_t layer, Site site, at::Tensor& activation) const {
+    return hook_({layer, site}, activation) == After::go_on;
+  }
+
+  /// x weight^T + bias. Shapes: x [N, in]; result [N, out].
+  at::Tensor product(const at::Tensor& x, Part part, Part bias_part, std::uint32_t layer) const {
+    const at::Tensor weight = weights_.use(part, layer).t();
+    const at::Tensor bias = weights_.use(bias_part, layer);
+    return bias.defined() ? at::addmm(bias, x, weight) : at::mm(x, weight);
+  }
+
+  /// What a sublayer gave: seen, and normalised where the family does that before adding it.
+  bool give(std::uint32_t layer, Site output, Site added_site, Part post_norm, at::Tensor& added) const {
+    if (!see(layer, output, added)) return false;
+    if (!config_.sublayer_norms) return true;
+    added = rms_norm(added, weights_.of(post_norm, layer), config_.norm_epsilon);
+    return see(layer, added_site, added);
+  }
+
+  /// Shapes: input [N, D]; added [N, D].
+  bool attention(std::uint32_t layer, const at::Tensor& input, at::Tensor& added) const {
+    const AttentionShape& s = shape_;
+    const LayerConfig& own = config_.layer[layer];
+    const at::Tensor all = product(input, Part::qkv, Part::qkv_bias, layer)
+                               .view({s.batch, s.length, s.heads + 2 * s.groups, s.width});  // heads: q, then k, then v
+    at::Tensor q = all.narrow(2, 0, s.heads);
+    at::Tensor k = all.narrow(2, s.heads, s.groups);
+    if (config_.qk_norm) {
+      q = rms_norm(q, weights_.of(Part::q_norm, layer), config_.norm_epsilon);
+      k = rms_norm(k, weights_.of(Part::k_norm, layer), config_.norm_epsilon);
+    }
+    if (!config_.ropes.empty()) {
+      q = rotate(q, tables_[own.rope]);
+      k = rotate(k, tables_[own.rope]);
+    }
+    at::Tensor heads = attend(q, k, all.narrow(2, s.heads + s.groups, s.groups), s,
+                              {own.attention_scale, config_.attention_cap, own.window});
+    if (!see(layer, Site::attn_heads, heads)) return false;
+    added = product(heads, Part::attn_out, Part::attn_out_bias, layer);
+    return give(layer, Site::attn_output, Site::attn_added, Part::attn_post_norm, added);
+  }
+
+  /// act(x in) out, or (act(x gate) * (x up)) out: Shazeer 2020, eq. 6. Shapes: input [N, D]; added [N, D].
+  bool mlp(std::uint32_t layer, const at::Tensor& input, at::Tensor& added) const {
+    const at::Tensor in = product(input, Part::mlp_in, Part::mlp_in_bias, layer);
+    const std::int64_t width = config_.hidden;
+    at::Tensor hidden;
+    if (config_.gated) {
+      hidden = activate(in.narrow(1, 0, width), config_.activation);
+      hidden.mul_(in.narrow(1, width, width));
+    } else {
+      hidden = activate(in, config_.activation);
+    }
+    if (!see(layer, Site::mlp_hidden, hidden)) return false;
+    added = product(hidden, Part::down, Part::down_bias, layer);
+    return give(layer, Site::mlp_output, Site::mlp_added, Part::mlp_post_norm, added);
+  }
+
+  const Config& config_;
+  const Weights& weights_;
+  const Hook& hook_;
+  AttentionShape shape_;
+  std::vector<RotaryTable::Rows> tables_;
+};
 
 }  // namespace
 
-RotaryTable::Rows RotaryTable::rows(const Config& config, std::int64_t length, at::Device device) const {
-  const std::lock_guard lock(mutex_);
-  if (!made_.cos.defined() || made_.cos.size(0) < length) {
-    const std::int64_t half = config.head_width / 2;
-    made_ = {at::empty({length, 1, half}, at::kFloat), at::empty({length, 1, half}, at::kFloat)};
-    float* cos = made_.cos.data_ptr<float>();
-    float* sin = made_.sin.data_ptr<float>();
-    for (std::int64_t t = 0; t < length; ++t) {
-      for (std::int64_t i = 0; i < half; ++i) {
-        const double angle =
-            static_cast<double>(t) * std::pow(config.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
-        *cos++ = static_cast<float>(std::cos(angle));
-        *sin++ = static_cast<float>(std::sin(angle));
-      }
-    }
-    made_ = {made_.cos.to(device), made_.sin.to(device)};
-  }
-  return {made_.cos.narrow(0, 0, length), made_.sin.narrow(0, 0, length)};
-}
-
 at::Tensor forward(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
                    const Hook& hook) {
-  const Shape shape{tokens.size(0), tokens.size(1), config.heads, config.kv_heads, config.head_width};
-  const RotaryTable::Rows table = rotary.rows(config, shape.length, tokens.device());
-  at::Tensor stream = at::index_select(weights.of(Part::embedding), 0, tokens.reshape({-1}));
+  const Pass pass(config, weights, rotary, tokens, hook);
+  at::Tensor stream = pass.embed(tokens);
   for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
-    at::Tensor input = rms_norm(stream, weights.of(Part::attn_norm, layer), config.norm_epsilon);
-    if (hook({layer, Site::attn_input}, input) == After::stop) return {};
-    at::Tensor added = attention(input, weights, layer, shape, table);
-    if (hook({layer, Site::attn_output}, added) == After::stop) return {};
-    stream = stream + added;  // a new tensor: the hook may have kept the old one, or lent one of its own
-
-    input = rms_norm(stream, weights.of(Part::mlp_norm, layer), config.norm_epsilon);
-    if (hook({layer, Site::mlp_input}, input) == After::stop) return {};
-    added = mlp(input, weights, layer, config.hidden);
-    if (hook({layer, Site::mlp_output}, added) == After::stop) return {};
-    stream.add_(added);
-    if (hook({layer, Site::layer_output}, stream) == After::stop) return {};
+    if (!pass.run_layer(layer, stream)) return {};
   }
-  return rms_norm(stream, weights.of(Part::final_norm), config.norm_epsilon);
+  return pass.norm(stream, Part::final_norm, Part::final_norm_bias, 0);
+}
+
+at::Tensor logits_of(const Config& config, const Weights& weights, const at::Tensor& normed) {
+  at::Tensor logits = at::mm(normed, weights.use(Part::head).t()).to(at::kFloat);
+  if (config.logit_cap > 0.0) logits.div_(config.logit_cap).tanh_().mul_(config.logit_cap);
+  return logits;
 }
 
 }  // namespace gloss::model

@@ -3,36 +3,25 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <mutex>
 
 #include "gloss/model/hookpoint.h"
+#include "gloss/model/rotary.h"
 #include "gloss/model/weights.h"
 
 namespace gloss::model {
 
 enum class After : std::uint8_t { go_on, stop };
 
-/// Called at every hookpoint with the activation [N, D] of that place, in the order in which a pass computes them. It
-/// may keep the tensor (nothing writes to it afterwards), put another in its place, or end the pass.
+/// Called at every hookpoint with the activation of that place, in the order in which a pass computes them. It may keep
+/// the tensor (nothing writes to it afterwards), put another in its place, or end the pass.
 using Hook = std::function<After(Hookpoint, at::Tensor& activation)>;
-
-/// cos and sin of the angles by which rotary positions turn pairs; made once for the longest context seen.
-class RotaryTable {
- public:
-  struct Rows {
-    at::Tensor cos, sin;  // [T, 1, E/2] f32
-  };
-  /// Threads: any.
-  Rows rows(const Config& config, std::int64_t length, at::Device device) const;
-
- private:
-  mutable std::mutex mutex_;
-  mutable Rows made_;
-};
 
 /// The residual stream [N, D] after the last layer and the final norm; undefined when the hook ended the pass.
 /// Shapes: tokens [B, T] i64 on the device of the weights. Requires: ids below the vocabulary.
 at::Tensor forward(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
                    const Hook& hook);
+
+/// Scores of every token of the vocabulary. Shapes: normed [N, D]; result [N, V] f32.
+at::Tensor logits_of(const Config& config, const Weights& weights, const at::Tensor& normed);
 
 }  // namespace gloss::model

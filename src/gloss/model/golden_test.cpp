@@ -1,10 +1,13 @@
-/// Against forward passes that we did not write: hidden states and logits stored beside two small trained models.
+/// Against forward passes that we did not write: what transformers computes at every hookpoint of a tiny model of each
+/// family (tests/golden/PROVENANCE.md), and hidden states and logits stored beside two small trained models.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <map>
 
 #include "gloss/formats/safetensors.h"
 #include "gloss/model/subject_model.h"
@@ -69,6 +72,128 @@ void check_golden(const std::filesystem::path& model_folder, const std::filesyst
   testing::Test::RecordProperty("mean_loss", fmt::format("{:.4f}", loss));
   fmt::print("largest difference: stream {:.2e}, logits {:.2e}; mean loss {:.4f}\n", worst, logit_difference, loss);
 }
+
+/// Rows [b * length + position] of a tensor [batch * length, width].
+std::vector<float> pick_rows(const std::vector<float>& all, std::uint32_t batch, std::span<const TokenId> positions,
+                             std::size_t width) {
+  const std::size_t length = all.size() / width / batch;
+  std::vector<float> picked;
+  for (std::size_t b = 0; b < batch; ++b) {
+    for (const TokenId position : positions) {
+      const auto row = all.begin() + static_cast<std::ptrdiff_t>((b * length + to_index(position)) * width);
+      picked.insert(picked.end(), row, row + static_cast<std::ptrdiff_t>(width));
+    }
+  }
+  return picked;
+}
+
+struct Difference {
+  double largest = 0.0, row_norm = 0.0;  // of any element; the largest norm of a wanted row
+  double relative() const { return largest / row_norm; }
+};
+
+Difference compare(const std::vector<float>& found, const std::vector<float>& wanted, std::size_t width) {
+  EXPECT_EQ(found.size(), wanted.size());
+  if (found.size() != wanted.size()) return {std::numeric_limits<double>::infinity(), 1.0};
+  Difference d{largest_difference(found, wanted.data()), 0.0};
+  for (std::size_t row = 0; row < wanted.size() / width; ++row) {
+    double squares = 0.0;
+    for (std::size_t i = 0; i < width; ++i)
+      squares += double{wanted[row * width + i]} * double{wanted[row * width + i]};
+    d.row_norm = std::max(d.row_norm, std::sqrt(squares));
+  }
+  return d;
+}
+
+/// How far two f32 passes may be from each other, of the largest row norm: rounding of one dot product (unit roundoff
+/// times the root of its length, by Cauchy-Schwarz), for both, once per product that came before.
+double tolerance(const Config& c, std::uint32_t layers_before) {
+  constexpr double kRoundoff = std::numeric_limits<float>::epsilon() / 2.0;
+  constexpr double kProductsPerLayer = 6.0;  // qkv, scores, mix, out, in, down
+  const double longest = std::max({c.width, c.hidden, c.heads * c.head_width});
+  return 2.0 * kRoundoff * std::sqrt(longest) * kProductsPerLayer * (layers_before + 1);
+}
+
+std::vector<std::filesystem::path> golden_models() {
+  std::vector<std::filesystem::path> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(GLOSS_SOURCE_DIR "/tests/golden/models")) {
+    if (entry.is_directory()) folders.push_back(entry.path());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+class Family : public testing::TestWithParam<std::filesystem::path> {};
+
+TEST_P(Family, AgreesWithTransformersAtEveryHookpoint) {
+  const SubjectModel model = SubjectModel::load(GetParam());
+  const Config& c = model.config();
+  const formats::SafeTensors golden = formats::SafeTensors::open(GetParam() / "golden.safetensors");
+  const std::vector<TokenId> tokens = read_tokens(golden.tensor("tokens"));
+  const std::vector<TokenId> positions = read_tokens(golden.tensor("positions"));
+  const auto batch = static_cast<std::uint32_t>(golden.tensor("tokens").shape.at(0));
+
+  std::vector<Hookpoint> hookpoints;
+  for (std::uint32_t layer = 0; layer < c.layers; ++layer) {
+    for (const Hookpoint at : hookpoints_of_layer(layer, c.hookpoints())) hookpoints.push_back(at);
+  }
+  EXPECT_EQ(golden.tensors().size(), hookpoints.size() + 3) << "tokens, positions, logits: nothing is left out";
+  const std::vector<Tensor> found = model.activations(tokens, batch, hookpoints);
+  std::map<std::uint32_t, double> worst;  // by layer
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const std::size_t width = model.width(hookpoints[i]);
+    const Difference d = compare(pick_rows(to_host(found[i]), batch, positions, width),
+                                 formats::to_floats(golden.tensor(hookpoints[i].name())), width);
+    EXPECT_LE(d.relative(), tolerance(c, hookpoints[i].layer)) << hookpoints[i].name();
+    worst[hookpoints[i].layer] = std::max(worst[hookpoints[i].layer], d.relative());
+  }
+  const Difference logits = compare(pick_rows(to_host(model.logits(tokens, batch)), batch, positions, c.vocabulary),
+                                    formats::to_floats(golden.tensor("logits")), c.vocabulary);
+  EXPECT_LE(logits.relative(), tolerance(c, c.layers)) << "logits";
+
+  std::string line = fmt::format("{:20} tolerance {:.1e} a layer; ", GetParam().filename().string(), tolerance(c, 0));
+  for (const auto& [layer, difference] : worst) line += fmt::format(" {:.1e}", difference);
+  fmt::print("{}; logits {:.1e}\n", line, logits.relative());
+}
+
+TEST_P(Family, ComputesAContextTheSameAloneShortenedAndAfterALongerOne) {
+  const SubjectModel model = SubjectModel::load(GetParam());
+  const Config& c = model.config();
+  const formats::SafeTensors golden = formats::SafeTensors::open(GetParam() / "golden.safetensors");
+  const std::vector<TokenId> tokens = read_tokens(golden.tensor("tokens"));
+  const std::size_t length = tokens.size() / 2;
+  const Hookpoint last{c.layers - 1, Site::layer_output};
+  const auto stream = [&](std::span<const TokenId> ids, std::uint32_t batch) {
+    return to_host(model.activations(ids, batch, std::span(&last, 1))[0]);
+  };
+  const std::vector<float> both = stream(tokens, 2);
+  for (const std::size_t shown : {length, length - 1, std::size_t{5}}) {
+    const std::vector<float> alone = stream(std::span(tokens).subspan(length, shown), 1);
+    const auto begin = both.begin() + static_cast<std::ptrdiff_t>(length * c.width);
+    const std::vector<float> wanted(begin, begin + static_cast<std::ptrdiff_t>(alone.size()));
+    EXPECT_LE(compare(alone, wanted, c.width).relative(), tolerance(c, c.layers)) << shown << " tokens";
+  }
+}
+
+TEST_P(Family, ComputesNearlyTheSameInBfloat16) {
+  const SubjectModel exact = SubjectModel::load(GetParam());
+  const SubjectModel rough = SubjectModel::load(GetParam(), {.dtype = "bfloat16"});
+  const formats::SafeTensors golden = formats::SafeTensors::open(GetParam() / "golden.safetensors");
+  const std::vector<TokenId> tokens = read_tokens(golden.tensor("tokens"));
+  const Hookpoint last{exact.config().layers - 1, Site::layer_output};
+  const auto stream = [&](const SubjectModel& model) {
+    return to_host(model.activations(tokens, 2, std::span(&last, 1))[0]);
+  };
+  const double difference = compare(stream(rough), stream(exact), exact.config().width).relative();
+  EXPECT_GT(difference, 1e-5) << "is not computed in bfloat16 at all";
+  EXPECT_LE(difference, 0.1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, Family, testing::ValuesIn(golden_models()), [](const auto& parameter) {
+  std::string name = parameter.param.filename().string();
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 TEST(Golden, Stories260kAgrees) {
   const std::filesystem::path folder = GLOSS_SOURCE_DIR "/../shared/data/stories260k";

@@ -117,6 +117,28 @@ TEST(Load, AMissingTensorIsNamedWithTheNearestOne) {
           "hint: the nearest name in it is 'model.layers.0.mlp.up_proj.weight'");
 }
 
+TEST(Load, TakesNamesWithoutTheWrapperOrWithAnother) {
+  Folder f;
+  f.tiny.write(f.path());
+  const std::vector<TokenId> tokens(4, TokenId{3});
+  const std::vector<float> wanted = to_host(f.load().logits(tokens, 1));
+  const auto renamed = [&](std::string_view type, std::string_view prefix) {
+    TestModel other = f.tiny;
+    other.tensors.clear();
+    for (const auto& [name, tensor] : f.tiny.tensors) {
+      const bool wrapped = name.starts_with("model.");
+      other.tensors[wrapped ? std::string(prefix) + name.substr(6) : name] = tensor;
+    }
+    TemporaryFolder folder;
+    other.json["model_type"] = type;
+    other.write(folder.path());
+    return to_host(SubjectModel::load(folder.path()).logits(tokens, 1));
+  };
+  EXPECT_EQ(renamed("llama", ""), wanted) << "saved from the model without its head";
+  EXPECT_EQ(renamed("mistral", ""), wanted);
+  EXPECT_EQ(renamed("mistral", "model."), wanted);
+}
+
 TEST(Load, UntiedEmbeddingsNeedAHead) {
   Folder f;
   f.tiny.tensors.erase("lm_head.weight");
@@ -237,6 +259,21 @@ TEST(Load, ATensorThatItsShardLacksIsNamed) {
   EXPECT_NE(f.load_error().find("has no tensor 'lm_head.weight' among its"), std::string::npos) << f.load_error();
 }
 
+TEST(Load, RefusesATypeThatIsNone) {
+  Folder f;
+  f.tiny.write(f.path());
+  EXPECT_EQ(error_of([&] {
+              SubjectModel::load(f.path(), {"cpu", "bfloat"});
+            }),
+            "unknown dtype 'bfloat'; known: float32, bfloat16, float16\nhint: did you mean 'bfloat16'?");
+  const std::string half = error_of([&] { SubjectModel::load(f.path(), {"cpu", "float16"}); });
+  if (half != "no error") {  // where libtorch has no such products on a CPU
+    EXPECT_EQ(half, "libtorch " + libtorch_version() +
+                        " cannot compute in float16 on device 'cpu'\n"
+                        "hint: use --dtype float32: the weights stay in memory as the files have them");
+  }
+}
+
 TEST(Load, RefusesADeviceThatIsNotThere) {
   Folder f;
   f.tiny.write(f.path());
@@ -263,7 +300,7 @@ TEST(Tokens, AreHeldAgainstVocabularyContextAndBatch) {
   tokens.assign(33, TokenId{0});
   EXPECT_EQ(error_of([&] { model.logits(tokens, 1); }),
             "tokens: a context of 33 tokens is longer than the model's 32\n"
-            "hint: max_position_embeddings of config.json is the limit; choose a smaller --ctx-len");
+            "hint: the number of positions in config.json is the limit; choose a smaller --ctx-len");
 }
 
 TEST(Hooks, OutsideTheModelAreRefused) {
@@ -277,10 +314,11 @@ TEST(Hooks, OutsideTheModelAreRefused) {
   EXPECT_EQ(error_of([&] { model.width(deep); }), message);
   EXPECT_EQ(model.width({1, Site::attn_input}), 8U);
   const std::vector<float> values(4 * 7, 0.0F);
-  EXPECT_EQ(error_of([&] {
-              model.logits_with(tokens, 1, {0, Site::mlp_output}, from_host(values, 4, 7));
-            }),
-            "replacement at layers.0.mlp: is [4, 7], wanted [4, 8]");
+  const Edit edit{{0, Site::mlp_output}, Edit::How::replace, from_host(values, 4, 7)};
+  EXPECT_EQ(error_of([&] { model.logits(tokens, 1, std::span(&edit, 1)); }),
+            "edit at layers.0.mlp: is [4, 7], wanted [4, 8]");
+  const Edit beyond{deep, Edit::How::add, from_host(values, 4, 7)};
+  EXPECT_EQ(error_of([&] { model.logits(tokens, 1, std::span(&beyond, 1)); }), message);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ Config small_config() {
   c.vocabulary = 53;
   c.max_context = 600;
   c.norm_epsilon = 1e-3;  // large enough to be missed when it is left out
-  c.rope_theta = 500.0;
+  c.ropes = {Rope{.theta = 500.0}};
   return c;
 }
 
@@ -191,6 +191,12 @@ TEST(Activations, AreNotChangedByWhatIsComputedAfterThem) {
         << all[i].name() << ": the pass that stops here differs from the one that goes on";
 }
 
+Tensor spliced(const Loaded& m, std::span<const TokenId> tokens, std::uint32_t batch, Hookpoint at, const Tensor& value,
+               Edit::How how = Edit::How::replace) {
+  const Edit edit{at, how, value};
+  return m.model.logits(tokens, batch, std::span(&edit, 1));
+}
+
 TEST(Splicing, TheSameActivationGivesTheSameLogitsAtEveryHookpoint) {
   const Loaded m;
   const std::vector<TokenId> tokens = random_tokens(2 * 6, m.tiny.config.vocabulary, 12);
@@ -198,7 +204,7 @@ TEST(Splicing, TheSameActivationGivesTheSameLogitsAtEveryHookpoint) {
   const std::vector<Tensor> activations = m.model.activations(tokens, 2, all);
   const Floats logits = to_host(m.model.logits(tokens, 2));
   for (std::size_t i = 0; i < all.size(); ++i)
-    EXPECT_EQ(to_host(m.model.logits_with(tokens, 2, all[i], activations[i])), logits) << all[i].name();
+    EXPECT_EQ(to_host(spliced(m, tokens, 2, all[i], activations[i])), logits) << all[i].name();
 }
 
 TEST(Splicing, AnotherActivationChangesTheLogits) {
@@ -209,7 +215,7 @@ TEST(Splicing, AnotherActivationChangesTheLogits) {
   const Floats zeros(tokens.size() * c.width, 0.0F);
   const Tensor nothing = from_host(zeros, static_cast<std::int64_t>(tokens.size()), c.width);
   for (const Hookpoint hookpoint : all_hookpoints(c.layers))
-    EXPECT_NE(to_host(m.model.logits_with(tokens, 1, hookpoint, nothing)), logits) << hookpoint.name();
+    EXPECT_NE(to_host(spliced(m, tokens, 1, hookpoint, nothing)), logits) << hookpoint.name();
 }
 
 TEST(Splicing, TheLastStreamAloneDecidesTheLogits) {
@@ -219,7 +225,38 @@ TEST(Splicing, TheLastStreamAloneDecidesTheLogits) {
   const std::vector<TokenId> tokens = random_tokens(6, c.vocabulary, 14);
   const std::vector<TokenId> others = random_tokens(6, c.vocabulary, 15);
   const Tensor stream = m.model.activations(others, 1, std::span(&last, 1))[0];
-  EXPECT_EQ(to_host(m.model.logits_with(tokens, 1, last, stream)), to_host(m.model.logits(others, 1)));
+  EXPECT_EQ(to_host(spliced(m, tokens, 1, last, stream)), to_host(m.model.logits(others, 1)));
+}
+
+TEST(Splicing, AddsToAnActivationForEveryTokenAlike) {
+  const Loaded m;
+  const Config& c = m.tiny.config;
+  const std::vector<TokenId> tokens = random_tokens(2 * 5, c.vocabulary, 18);
+  for (const Hookpoint at : hookpoints_of_layer(1, c.hookpoints())) {
+    const std::uint32_t width = m.model.width(at);
+    Floats push(width, 0.0F);
+    push[3] = 0.5F;
+    Floats moved = to_host(m.model.activations(tokens, 2, std::span(&at, 1))[0]);
+    for (std::size_t row = 0; row < tokens.size(); ++row) moved[row * width + 3] += 0.5F;
+    const auto rows = static_cast<std::int64_t>(tokens.size());
+    const Floats added = to_host(spliced(m, tokens, 2, at, from_host(push, 1, width), Edit::How::add));
+    EXPECT_EQ(added, to_host(spliced(m, tokens, 2, at, from_host(moved, rows, width)))) << at.name();
+    EXPECT_NE(added, to_host(m.model.logits(tokens, 2))) << at.name();
+  }
+}
+
+TEST(Splicing, IsSeenByWhatReadsTheSamePlaceAndLaterOnes) {
+  const Loaded m;
+  const std::vector<TokenId> tokens = random_tokens(4, m.tiny.config.vocabulary, 19);
+  const std::uint32_t width = m.tiny.config.width;
+  const std::vector<Hookpoint> places{{0, Site::layer_output}, {1, Site::layer_input}, {0, Site::mlp_output}};
+  const std::vector<Tensor> before = m.model.activations(tokens, 1, places);
+  const std::vector<Edit> edits{{{0, Site::layer_output}, Edit::How::replace, from_host(Floats(width, 2.0F), 1, width)},
+                                {{0, Site::layer_output}, Edit::How::add, from_host(Floats(width, 1.0F), 1, width)}};
+  const std::vector<Tensor> after = m.model.activations(tokens, 1, places, edits);
+  EXPECT_EQ(to_host(after[0]), Floats(4 * width, 3.0F)) << "edits are made in their order";
+  EXPECT_EQ(to_host(after[1]), Floats(4 * width, 3.0F));
+  EXPECT_EQ(to_host(after[2]), to_host(before[2])) << "what comes before the edit is not changed";
 }
 
 TEST(MeanLoss, IsTheLogarithmOfTheVocabularyForEqualLogits) {

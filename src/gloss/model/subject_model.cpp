@@ -24,6 +24,24 @@ at::Device find_device(const std::string& name) {
   return at::kCUDA;
 }
 
+/// Errors: usage for a name that is none, or a type that this device's products cannot be computed in.
+at::ScalarType find_dtype(const std::string& name, at::Device device) {
+  const std::vector<std::string> known{"float32", "bfloat16", "float16"};
+  if (name == known[0]) return at::kFloat;
+  if (name != known[1] && name != known[2]) fail_unknown_name("dtype", name, known);
+  const at::ScalarType type = name == known[1] ? at::kBFloat16 : at::kHalf;
+  const at::Tensor probe = at::ones({2, 2}, at::TensorOptions(type).device(device));
+  try {
+    at::mm(probe, probe);
+    at::gelu(probe);
+  } catch (const c10::Error&) {
+    throw Error(ErrorKind::usage, "",
+                fmt::format("libtorch {} cannot compute in {} on device '{}'", libtorch_version(), name, device.str()),
+                "use --dtype float32: the weights stay in memory as the files have them");
+  }
+  return type;
+}
+
 std::string read_config(const std::filesystem::path& folder) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored))
@@ -42,7 +60,7 @@ std::uint32_t check_tokens(std::span<const TokenId> tokens, std::uint32_t batch,
   if (length > config.max_context)
     fail_input("tokens",
                fmt::format("a context of {} tokens is longer than the model's {}", length, config.max_context),
-               "max_position_embeddings of config.json is the limit; choose a smaller --ctx-len");
+               "the number of positions in config.json is the limit; choose a smaller --ctx-len");
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (to_index(tokens[i]) >= config.vocabulary)
       fail_input("tokens",
@@ -80,24 +98,67 @@ struct SubjectModel::Impl {
   at::Device device = at::kCPU;
   RotaryTable rotary;
 
-  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, const Hook& hook) const {
+  /// The pass, with the edits made before `hook` sees the place.
+  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits,
+                 const Hook& hook) const {
     check_tokens(tokens, batch, config);
-    return forward(config, weights, rotary, to_torch(tokens, batch, device), hook);
+    std::vector<at::Tensor> values;
+    values.reserve(edits.size());
+    for (const Edit& edit : edits) values.push_back(unwrap(edit.value).to(device, weights.compute));
+    return forward(config, weights, rotary, to_torch(tokens, batch, device), [&](Hookpoint here, at::Tensor& x) {
+      for (std::size_t i = 0; i < edits.size(); ++i) {
+        if (edits[i].at == here) x = edits[i].how == Edit::How::add ? x + values[i] : values[i].expand(x.sizes());
+      }
+      return hook(here, x);
+    });
   }
-  at::Tensor logits(std::span<const TokenId> tokens, std::uint32_t batch, const Hook& hook) const {
-    return at::mm(run(tokens, batch, hook), weights.of(Part::head).t());
+  void check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.hookpoints()); }
+  std::uint32_t width(Hookpoint hookpoint) const {
+    if (hookpoint.site == Site::mlp_hidden) return config.hidden;
+    if (hookpoint.site == Site::attn_heads) return config.heads * config.head_width;
+    return config.width;
   }
-  void check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.layers); }
+  void check(std::span<const Edit> edits, std::size_t rows) const {
+    for (const Edit& edit : edits) {
+      check(edit.at);
+      const Tensor& v = edit.value;
+      const bool fits = v.rows() == 1 || v.rows() == static_cast<std::int64_t>(rows);
+      if (!fits || v.columns() != width(edit.at))
+        fail_input(fmt::format("edit at {}", edit.at.name()),
+                   fmt::format("is [{}, {}], wanted [{}, {}]", v.rows(), v.columns(), rows, width(edit.at)));
+    }
+  }
 };
+
+namespace {
+
+/// Where the files' names lack what the plan's begin with, or have something else there, takes that.
+void adapt_names(std::vector<PlannedTensor>& plan, const Architecture& family, const WeightFiles& files) {
+  const std::string first = plan.front().name;
+  if (files.has(first)) return;
+  for (const std::string_view other : family.other_prefixes) {
+    const auto renamed = [&](const std::string& name) {
+      return name.starts_with(family.prefix) ? std::string(other) + name.substr(family.prefix.size()) : name;
+    };
+    if (!files.has(renamed(first))) continue;
+    for (PlannedTensor& planned : plan) planned.name = renamed(planned.name);
+    return;
+  }
+}
+
+}  // namespace
 
 SubjectModel SubjectModel::load(const std::filesystem::path& folder, const LoadOptions& options) {
   const auto impl = std::make_shared<Impl>();
   impl->device = find_device(options.device);
   const std::string config = read_config(folder);
   impl->config = parse_config(config, (folder / "config.json").string());
-  const std::vector<PlannedTensor> plan = architecture_of(impl->config).plan(impl->config);
+  const at::ScalarType dtype = find_dtype(options.dtype, impl->device);
+  const Architecture& family = architecture_of(impl->config);
+  std::vector<PlannedTensor> plan = family.plan(impl->config);
   const WeightFiles files = WeightFiles::open(folder);
-  impl->weights = guarded([&] { return load_weights(impl->config, plan, files, impl->device); });
+  adapt_names(plan, family, files);
+  impl->weights = guarded([&] { return load_weights(impl->config, plan, files, impl->device, dtype); });
   Hasher hasher;
   hasher.add(config);
   add_to_fingerprint(hasher, files, plan);
@@ -110,21 +171,23 @@ SubjectModel SubjectModel::load(const std::filesystem::path& folder, const LoadO
 const Config& SubjectModel::config() const { return impl_->config; }
 std::uint32_t SubjectModel::width(Hookpoint hookpoint) const {
   impl_->check(hookpoint);
-  return impl_->config.width;
+  return impl_->width(hookpoint);
 }
 const std::string& SubjectModel::fingerprint() const { return impl_->fingerprint; }
 
 std::vector<Tensor> SubjectModel::activations(std::span<const TokenId> tokens, std::uint32_t batch,
-                                              std::span<const Hookpoint> hookpoints) const {
+                                              std::span<const Hookpoint> hookpoints,
+                                              std::span<const Edit> edits) const {
   for (const Hookpoint hookpoint : hookpoints) impl_->check(hookpoint);
+  impl_->check(edits, tokens.size());
   std::vector<Tensor> found(hookpoints.size());
   std::size_t missing = hookpoints.size();
   if (missing == 0) return found;
   guarded([&] {
-    impl_->run(tokens, batch, [&](Hookpoint here, at::Tensor& activation) {
+    impl_->run(tokens, batch, edits, [&](Hookpoint here, at::Tensor& activation) {
       for (std::size_t i = 0; i < hookpoints.size(); ++i) {
         if (hookpoints[i] != here) continue;
-        found[i] = wrap(activation);
+        found[i] = wrap(activation.to(at::kFloat));
         --missing;
       }
       return missing == 0 ? After::stop : After::go_on;
@@ -133,24 +196,11 @@ std::vector<Tensor> SubjectModel::activations(std::span<const TokenId> tokens, s
   return found;
 }
 
-Tensor SubjectModel::logits(std::span<const TokenId> tokens, std::uint32_t batch) const {
-  return guarded(
-      [&] { return wrap(impl_->logits(tokens, batch, [](Hookpoint, at::Tensor&) { return After::go_on; })); });
-}
-
-Tensor SubjectModel::logits_with(std::span<const TokenId> tokens, std::uint32_t batch, Hookpoint hookpoint,
-                                 const Tensor& replacement) const {
-  impl_->check(hookpoint);
-  if (replacement.rows() != static_cast<std::int64_t>(tokens.size()) || replacement.columns() != impl_->config.width)
-    fail_input(fmt::format("replacement at {}", hookpoint.name()),
-               fmt::format("is [{}, {}], wanted [{}, {}]", replacement.rows(), replacement.columns(), tokens.size(),
-                           impl_->config.width));
+Tensor SubjectModel::logits(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits) const {
+  impl_->check(edits, tokens.size());
   return guarded([&] {
-    const at::Tensor spliced = unwrap(replacement).to(impl_->device, at::kFloat);
-    return wrap(impl_->logits(tokens, batch, [&](Hookpoint here, at::Tensor& activation) {
-      if (here == hookpoint) activation = spliced;
-      return After::go_on;
-    }));
+    const at::Tensor normed = impl_->run(tokens, batch, edits, [](Hookpoint, at::Tensor&) { return After::go_on; });
+    return wrap(logits_of(impl_->config, impl_->weights, normed));
   });
 }
 

@@ -9,46 +9,49 @@
 
 #include "gloss/base/ids.h"
 #include "gloss/base/reporter.h"
+#include "gloss/model/config.h"
 #include "gloss/model/hookpoint.h"
 #include "gloss/model/tensor.h"
 
 namespace gloss::model {
 
-/// Fields of config.json that the forward pass is driven by.
-struct Config {
-  std::string architecture;  // row of the table: "llama"
-  std::uint32_t layers = 0, width = 0, heads = 0, kv_heads = 0, head_width = 0, hidden = 0, vocabulary = 0;
-  std::uint32_t max_context = 0;
-  double norm_epsilon = 1e-5, rope_theta = 10000.0;
-  bool tied_embeddings = false;
+struct LoadOptions {
+  std::string device = "cpu";     // cpu or cuda
+  std::string dtype = "float32";  // what is computed in: float32, bfloat16, float16. Weights in memory are never wider
 };
 
-struct LoadOptions {
-  std::string device = "cpu";  // cpu or cuda
+/// A change of an activation in the middle of a pass. Shapes: value [N, width], or [1, width] for every token alike.
+struct Edit {
+  enum class How : std::uint8_t { replace, add };
+  Hookpoint at;
+  How how = How::replace;
+  Tensor value;
 };
 
 /// Immutable after loading. Threads: one forward pass at a time; torch uses its own threads inside (set_threads).
 class SubjectModel {
  public:
-  /// Reads a Hugging Face folder: config.json, model.safetensors or model.safetensors.index.json with its shards.
+  /// Reads a Hugging Face folder: config.json, and the weights as WeightFiles finds them.
   /// Errors: bad_input naming file, key or tensor (found and wanted shape): unknown architecture (lists known ones),
-  /// missing or misshapen tensor, unsupported rope scaling or activation, cut file; usage when the device is not there.
+  /// missing or misshapen tensor, unsupported rope scaling or activation, cut file; usage when the device is not there
+  /// or cannot compute in the dtype.
   static SubjectModel load(const std::filesystem::path& folder, const LoadOptions& options = {});
 
   const Config& config() const;
-  /// D of the activations at a hookpoint.
+  /// Errors: as Hookpoint::parse.
+  Hookpoint hookpoint(std::string_view name) const { return Hookpoint::parse(name, config().hookpoints()); }
+  /// Columns of the activations at a hookpoint: D, but the heads together at attn_heads, I at mlp_hidden.
   std::uint32_t width(Hookpoint hookpoint) const;
   /// Hash of config.json and of the names, sizes and bytes of the weights.
   const std::string& fingerprint() const;
 
-  /// Activations at each hookpoint, [B*T, D], from one forward pass that stops after the deepest of them.
-  /// Shapes: tokens [B, T] row-major. Errors: bad_input for a token id not below the vocabulary, or T over max_context.
+  /// Activations at each hookpoint, [B*T, width] f32, from one forward pass that stops after the deepest of them. What
+  /// is read at a place is what its edits have left there. Shapes: tokens [B, T] row-major. Errors: bad_input for a
+  /// token id not below the vocabulary, T over max_context, or an edit of another shape.
   std::vector<Tensor> activations(std::span<const TokenId> tokens, std::uint32_t batch,
-                                  std::span<const Hookpoint> hookpoints) const;
-  /// Logits [B*T, V]. With `hookpoint` and `replacement` [B*T, D], that activation is replaced on the way (splicing).
-  Tensor logits(std::span<const TokenId> tokens, std::uint32_t batch) const;
-  Tensor logits_with(std::span<const TokenId> tokens, std::uint32_t batch, Hookpoint hookpoint,
-                     const Tensor& replacement) const;
+                                  std::span<const Hookpoint> hookpoints, std::span<const Edit> edits = {}) const;
+  /// Logits [B*T, V] f32; edits, in their order, are made on the way. Errors: as activations().
+  Tensor logits(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits = {}) const;
   /// Mean cross-entropy of predicting each next token, nats per token, over B*(T-1) predictions.
   static double mean_loss(const Tensor& logits, std::span<const TokenId> tokens, std::uint32_t batch);
 

@@ -140,8 +140,8 @@ Values attention(const Values& x, const Reader& weights, std::uint32_t layer, st
   Values q = product(x, weights.get(layer, "self_attn.q_proj"));
   Values k = product(x, weights.get(layer, "self_attn.k_proj"));
   const Values v = product(x, weights.get(layer, "self_attn.v_proj"));
-  turn(q, length, c.heads, c.head_width, c.rope_theta);
-  turn(k, length, c.kv_heads, c.head_width, c.rope_theta);
+  turn(q, length, c.heads, c.head_width, c.ropes.at(0).theta);
+  turn(k, length, c.kv_heads, c.head_width, c.ropes.at(0).theta);
   Values mixed(q.size(), 0.0);
   for (std::size_t b = 0; b < batch; ++b)
     for (std::size_t t = 0; t < length; ++t)
@@ -177,7 +177,8 @@ TestModel TestModel::make(const Config& config, std::uint64_t seed) {
   TestModel model;
   model.config = config;
   model.config.architecture = "llama";
-  const Config& c = config;
+  if (config.ropes.empty()) model.config.ropes = {Rope{}};
+  const Config& c = model.config;
   model.json = {{"model_type", "llama"},
                 {"architectures", {"LlamaForCausalLM"}},
                 {"num_hidden_layers", c.layers},
@@ -189,7 +190,7 @@ TestModel TestModel::make(const Config& config, std::uint64_t seed) {
                 {"vocab_size", c.vocabulary},
                 {"max_position_embeddings", c.max_context},
                 {"rms_norm_eps", c.norm_epsilon},
-                {"rope_theta", c.rope_theta},
+                {"rope_theta", c.ropes.at(0).theta},
                 {"tie_word_embeddings", c.tied_embeddings},
                 {"hidden_act", "silu"}};
   Random random = Random::for_purpose(seed, "test model");

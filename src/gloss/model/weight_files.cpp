@@ -109,7 +109,10 @@ const formats::TensorView& WeightFiles::find(const PlannedTensor& planned) const
 }
 
 void add_to_fingerprint(Hasher& hasher, const WeightFiles& files, const std::vector<PlannedTensor>& plan) {
+  std::string_view before;  // one tensor may fill several parts
   for (const PlannedTensor& planned : plan) {
+    if (planned.name == before) continue;
+    before = planned.name;
     const formats::TensorView& view = files.find(planned);
     hasher.add(view.name);
     hasher.add(formats::name_of(view.dtype));

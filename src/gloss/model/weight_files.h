@@ -19,6 +19,7 @@ class WeightFiles {
   /// the folder.
   static WeightFiles open(const std::filesystem::path& folder);
 
+  bool has(std::string_view name) const { return entries_.contains(name); }
   /// The tensor, checked to be of the planned shape and a float type.
   /// Errors: bad_input: missing (with the nearest name), misshapen (found, wanted and the keys that say so), not
   /// floats.

@@ -15,16 +15,25 @@ namespace gloss::model {
 using Parts = std::array<at::Tensor, kPartCount>;
 
 struct Weights {
-  Parts model;  // embedding, final_norm, head
+  Parts model;  // parts of no layer
   std::vector<Parts> layers;
+  at::ScalarType compute = at::kFloat;  // what products are computed in
 
-  const at::Tensor& of(Part part) const { return model[static_cast<std::size_t>(part)]; }
-  const at::Tensor& of(Part part, std::uint32_t layer) const { return layers[layer][static_cast<std::size_t>(part)]; }
+  /// As stored: norms f32; other parts in the type that the pass computes in, or in the file's where that is smaller.
+  const at::Tensor& of(Part part, std::uint32_t layer = 0) const {
+    return (is_of_layer(part) ? layers[layer] : model)[static_cast<std::size_t>(part)];
+  }
+  /// In the type that the pass computes in; undefined when the model has no such part.
+  at::Tensor use(Part part, std::uint32_t layer = 0) const {
+    const at::Tensor& stored = of(part, layer);
+    return stored.defined() ? stored.to(compute) : stored;
+  }
 };
 
-/// Copies the planned tensors, as f32, to where the plan puts them. All are checked before anything is allocated, so
-/// the memory is at most twice the size of the files. Errors: as WeightFiles::find.
+/// Copies the planned tensors to where the plan puts them; adds config.gain_offset to the norms. All are checked before
+/// anything is allocated. A part whose files hold it in a smaller type than `compute` keeps that type, so that a bf16
+/// model takes the memory of its files. Errors: as WeightFiles::find.
 Weights load_weights(const Config& config, const std::vector<PlannedTensor>& plan, const WeightFiles& files,
-                     at::Device device);
+                     at::Device device, at::ScalarType compute);
 
 }  // namespace gloss::model
