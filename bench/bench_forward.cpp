@@ -1,5 +1,6 @@
 /// Tokens per second of the subject model's forward pass, and its time over that of the bare matrix products of the
 /// same pass (same sizes, same weights' worth of memory, nothing between them), measured in turn in the same run.
+/// GLOSS_BENCH_MODEL=FOLDER measures that model instead; bench/forward_against_eager.py compares it with PyTorch.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
@@ -8,7 +9,10 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <ctime>
+#include <fstream>
+#include <list>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
@@ -26,68 +30,43 @@ using model::Config;
 using model::SubjectModel;
 using Clock = std::chrono::steady_clock;
 
-/// 12 layers of width 768, as GPT-2 small, with the parts of a Llama; a small vocabulary, since no logits are made.
-Config gpt2_small() {
-  Config c;
-  c.architecture = "llama";
-  c.layers = 12;
-  c.width = 768;
-  c.heads = 12;
-  c.kv_heads = 12;
-  c.head_width = 64;
-  c.hidden = 2048;
-  c.vocabulary = 4096;
-  c.max_context = 1024;
-  c.tied_embeddings = true;
-  return c;
+/// GPT-2 small and Pythia 160m as published; no logits are made here.
+nlohmann::json gpt2_small() {
+  return {{"model_type", "gpt2"}, {"n_layer", 12},       {"n_embd", 768},
+          {"n_head", 12},         {"n_positions", 1024}, {"vocab_size", 50257}};
 }
-
+nlohmann::json pythia_160m() {
+  return {{"model_type", "gpt_neox"},  {"num_hidden_layers", 12},   {"hidden_size", 768},
+          {"num_attention_heads", 12}, {"intermediate_size", 3072}, {"vocab_size", 50304},
+          {"rotary_pct", 0.25},        {"hidden_act", "gelu"},      {"max_position_embeddings", 2048}};
+}
 /// The sizes of the stories260k model: so narrow that what is between the products shows.
-Config stories() {
-  Config c = gpt2_small();
-  c.layers = 5;
-  c.width = 64;
-  c.heads = 8;
-  c.kv_heads = 4;
-  c.head_width = 8;
-  c.hidden = 172;
-  c.vocabulary = 512;
-  return c;
+nlohmann::json stories() {
+  return {{"model_type", "llama"},    {"num_hidden_layers", 5},   {"hidden_size", 64}, {"num_attention_heads", 8},
+          {"num_key_value_heads", 4}, {"intermediate_size", 172}, {"vocab_size", 512}, {"tie_word_embeddings", true}};
 }
 
-void write_config(const std::filesystem::path& folder, const Config& c) {
-  const nlohmann::json json = {{"model_type", c.architecture},
-                               {"num_hidden_layers", c.layers},
-                               {"hidden_size", c.width},
-                               {"num_attention_heads", c.heads},
-                               {"num_key_value_heads", c.kv_heads},
-                               {"intermediate_size", c.hidden},
-                               {"vocab_size", c.vocabulary},
-                               {"max_position_embeddings", c.max_context},
-                               {"tie_word_embeddings", c.tied_embeddings}};
-  write_file(folder / "config.json", json.dump());
-}
-
-/// Seeded weights as bf16: uniform within +-1/sqrt(columns).
-SubjectModel random_model(const Config& c) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / fmt::format("gloss-bench-{}-{}", getpid(), c.width);
+/// Seeded weights: uniform with variance 1/columns; norms 1.
+SubjectModel random_model(const nlohmann::json& json) {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("gloss-bench-{}", getpid());
   std::filesystem::create_directories(folder);
-  write_config(folder, c);
+  write_file(folder / "config.json", json.dump());
+  const Config c = model::parse_config(json.dump(), "config.json");
   std::vector<formats::SafeTensorsWriter::Declared> declared;
-  for (const model::PlannedTensor& t : model::architecture_of(c).plan(c))
-    declared.push_back({t.name, formats::Dtype::bf16, t.shape});
+  std::set<std::string> seen;  // one tensor may fill several parts
+  for (const model::PlannedTensor& t : model::architecture_of(c).plan(c)) {
+    if (seen.insert(t.name).second) declared.push_back({t.name, formats::Dtype::f32, t.shape});
+  }
   formats::SafeTensorsWriter writer(folder / "model.safetensors", declared, {});
   Random random = Random::for_purpose(1, "bench weights");
   for (const auto& tensor : declared) {
     const std::uint64_t columns = tensor.shape.back();
-    std::vector<std::uint16_t> values((tensor.shape.size() == 1 ? 1 : tensor.shape[0]) * columns);
-    const double scale = tensor.shape.size() == 1 ? 0.0 : std::sqrt(3.0 / static_cast<double>(columns));
-    for (std::uint16_t& v : values) {
-      const double value = scale == 0.0 ? 1.0 : (2.0 * random.uniform() - 1.0) * scale;
-      v = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16);
+    std::vector<float> values((tensor.shape.size() == 1 ? 1 : tensor.shape[0]) * columns, 1.0F);
+    const double scale = std::sqrt(3.0 / static_cast<double>(columns));
+    if (tensor.shape.size() > 1) {
+      for (float& v : values) v = static_cast<float>((2.0 * random.uniform() - 1.0) * scale);
     }
-    writer.write_values(std::span<const std::uint16_t>(values));
+    writer.write_values(std::span<const float>(values));
   }
   writer.commit();
   SubjectModel result = SubjectModel::load(folder);
@@ -106,7 +85,7 @@ class BareProducts {
     const auto values = [](at::IntArrayRef shape) { return at::rand(shape); };
     for (Layer& l : layers_)
       l = {values({queries + 2 * keys, c.width}), values({c.width, queries}),
-           values({2 * std::int64_t{c.hidden}, c.width}), values({c.width, c.hidden})};
+           values({(c.gated ? 2 : 1) * std::int64_t{c.hidden}, c.width}), values({c.width, c.hidden})};
     stream_ = values({rows, c.width});
     mixed_ = values({rows, queries});
     gated_ = values({rows, c.hidden});
@@ -120,14 +99,14 @@ class BareProducts {
       benchmark::DoNotOptimize(at::mm(stream_, l.qkv.t()));
       benchmark::DoNotOptimize(at::bmm(at::bmm(q_, k_), v_));
       benchmark::DoNotOptimize(at::mm(mixed_, l.out.t()));
-      benchmark::DoNotOptimize(at::mm(stream_, l.gate_up.t()));
+      benchmark::DoNotOptimize(at::mm(stream_, l.in.t()));
       benchmark::DoNotOptimize(at::mm(gated_, l.down.t()));
     }
   }
 
  private:
   struct Layer {
-    at::Tensor qkv, out, gate_up, down;
+    at::Tensor qkv, out, in, down;
   };
   std::vector<Layer> layers_;
   at::Tensor stream_, mixed_, gated_, q_, k_, v_;
@@ -167,21 +146,33 @@ double measure(Seconds& total, const auto& work) {
   return wall;
 }
 
-void forward(benchmark::State& state, const Config& c) {
+/// Of this program since it began, from the kernel; 0 where it does not say.
+double peak_mebibytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.starts_with("VmHWM:")) return std::strtod(line.c_str() + 6, nullptr) / 1024.0;
+  }
+  return 0.0;
+}
+
+void forward(benchmark::State& state, const SubjectModel& model) {
   const at::NoGradGuard no_gradients;
-  static const SubjectModel wide = random_model(gpt2_small());
-  static const SubjectModel narrow = random_model(stories());
-  const SubjectModel& model = c.width == narrow.config().width ? narrow : wide;
+  const Config& c = model.config();
   const auto batch = static_cast<std::uint32_t>(state.range(0));
   const std::int64_t length = state.range(1);
   model::set_threads(static_cast<std::size_t>(state.range(2)));
-  Random random = Random::for_purpose(1, "bench tokens");
   std::vector<TokenId> tokens(static_cast<std::size_t>(batch * length));
-  for (TokenId& t : tokens) t = TokenId{static_cast<std::uint32_t>(random.below(c.vocabulary))};
+  // The same in bench/forward_against_eager.py.
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    tokens[i] = TokenId{static_cast<std::uint32_t>((i * 7919 + 13) % c.vocabulary)};
   const model::Hookpoint last{c.layers - 1, model::Site::layer_output};
   check(model, tokens, batch, last);
   const BareProducts bare(c, batch, length);
   bare.run();
+  double squares = 0.0;
+  for (const float v : to_host(model.activations(tokens, batch, std::span(&last, 1))[0]))
+    squares += double{v} * double{v};
   Seconds whole;
   Seconds products;
   for (auto _ : state) {
@@ -194,6 +185,8 @@ void forward(benchmark::State& state, const Config& c) {
   state.counters["time/bare"] = whole.wall / products.wall;
   state.counters["cpu/bare"] = whole.processor / products.processor;
   state.counters["tokens/cpu-s"] = count / whole.processor;
+  state.counters["norm"] = std::sqrt(squares);  // of what was computed, to be compared with another implementation
+  state.counters["peak MiB"] = peak_mebibytes();
 }
 
 }  // namespace
@@ -204,16 +197,21 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("libtorch", gloss::model::libtorch_version());
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::AddCustomContext("commit", GLOSS_BENCH_COMMIT);
-  const auto add = [](const char* name, const gloss::model::Config& config, std::int64_t batch, std::int64_t length) {
-    auto* row = benchmark::RegisterBenchmark(name, gloss::forward, config);
+  std::list<gloss::SubjectModel> models;  // must outlive the rows
+  const auto add = [&](const std::string& name, gloss::SubjectModel model, std::int64_t batch, std::int64_t length) {
+    const gloss::SubjectModel& kept = models.emplace_back(std::move(model));
+    auto* row = benchmark::RegisterBenchmark(name.c_str(), gloss::forward, kept);
     row->ArgNames({"B", "T", "threads"})->UseManualTime()->Unit(benchmark::kMillisecond);
     const auto all = static_cast<std::int64_t>(gloss::available_threads());
     for (const std::int64_t threads : std::set<std::int64_t>{1, all}) row->Args({batch, length, threads});
   };
-  add("forward/gpt2-small-sized", gloss::gpt2_small(), 8, 128);
-  add("forward/gpt2-small-sized", gloss::gpt2_small(), 4, 512);
-  add("forward/stories260k-sized", gloss::stories(), 32, 128);
-  add("forward/stories260k-sized", gloss::stories(), 16, 256);
+  if (const char* folder = std::getenv("GLOSS_BENCH_MODEL"); folder != nullptr) {
+    add("forward/model", gloss::SubjectModel::load(folder), 8, 128);
+  } else {
+    add("forward/gpt2-small", gloss::random_model(gloss::gpt2_small()), 8, 128);
+    add("forward/pythia-160m", gloss::random_model(gloss::pythia_160m()), 8, 128);
+    add("forward/stories260k-sized", gloss::random_model(gloss::stories()), 32, 128);
+  }
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
