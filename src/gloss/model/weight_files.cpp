@@ -96,8 +96,8 @@ void WeightFiles::add_index(const std::filesystem::path& folder, const std::file
       files_.push_back(open_file(folder / name));
     }
     const std::size_t file = opened.at(name);
-    const formats::TensorView& view =
-        std::visit([&](const auto& f) -> const formats::TensorView& { return f.tensor(tensor); }, files_[file]);
+    const formats::TensorView& view = std::visit(
+        [&wanted = tensor](const auto& f) -> const formats::TensorView& { return f.tensor(wanted); }, files_[file]);
     entries_.emplace(tensor, Entry{file, view});
   }
 }
