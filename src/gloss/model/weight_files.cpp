@@ -31,6 +31,7 @@ bool is_there(const std::filesystem::path& path) {
 
 [[noreturn]] void fail_no_weights(const std::filesystem::path& folder) {
   std::vector<std::string_view> names;
+  names.reserve(kLayouts.size());
   for (const Layout& layout : kLayouts) names.push_back(layout.file);
   fail_input(folder.string(), fmt::format("has no weights: none of {}", fmt::join(names, ", ")),
              "the folder must be a Hugging Face model with its weights");
