@@ -32,6 +32,33 @@ function(gloss_find_torch)
   target_compile_options(gloss_torch INTERFACE ${torch_flags})
 endfunction()
 
+# Apache Arrow as one target, gloss_arrow: the system's packages, or the headers and libraries inside a pip-installed pyarrow,
+# whose names carry their version and nothing else (so they are linked by path, and found again by rpath).
+function(gloss_find_arrow)
+  add_library(gloss_arrow INTERFACE)
+  if(GLOSS_ARROW STREQUAL system)
+    find_package(Arrow REQUIRED)
+    find_package(Parquet REQUIRED)
+    target_link_libraries(gloss_arrow INTERFACE Parquet::parquet_shared Arrow::arrow_shared)
+    return()
+  endif()
+  if(NOT EXISTS ${GLOSS_ARROW}/include/parquet/arrow/reader.h)
+    message(FATAL_ERROR "GLOSS_ARROW=${GLOSS_ARROW}: no include/parquet/arrow/reader.h there. Wanted 'system', or the folder of a "
+      "pip-installed pyarrow: python3 -c 'import pyarrow; print(pyarrow.__path__[0])'")
+  endif()
+  target_include_directories(gloss_arrow SYSTEM INTERFACE ${GLOSS_ARROW}/include)
+  foreach(library parquet arrow)
+    file(GLOB found ${GLOSS_ARROW}/lib${library}.so ${GLOSS_ARROW}/lib${library}.so.*)
+    list(LENGTH found count)
+    if(count EQUAL 0)
+      message(FATAL_ERROR "GLOSS_ARROW=${GLOSS_ARROW}: no lib${library}.so.* there")
+    endif()
+    list(GET found 0 path)
+    target_link_libraries(gloss_arrow INTERFACE ${path})
+  endforeach()
+  target_link_options(gloss_arrow INTERFACE -Wl,-rpath,${GLOSS_ARROW})
+endfunction()
+
 # Files that some target compiles; gloss_check_owners compares them with what lies in the tree.
 set_property(GLOBAL PROPERTY gloss_owned "")
 function(gloss_own)

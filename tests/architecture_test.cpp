@@ -77,6 +77,13 @@ TEST(Architecture, TorchStaysInItsModulesAndOutOfTheirPublicHeaders) {
   }
 }
 
+TEST(Architecture, ArrowIsIncludedByOneFile) {
+  for (const Include& include : all_includes(kSource)) {
+    if (include.target.rfind("arrow/", 0) != 0 && include.target.rfind("parquet/", 0) != 0) continue;
+    EXPECT_EQ(include.file.filename(), "parquet_arrow.cpp") << include.file << " includes " << include.target;
+  }
+}
+
 TEST(Architecture, PublicHeadersUsedByOtherModulesAreFreeOfTorch) {
   const std::vector<Include> includes = all_includes(kSource);
   // Headers that reach torch, closed over inclusion.

@@ -13,12 +13,33 @@ namespace {
 
 std::string describe(const std::optional<TokenId>& id) { return id ? std::to_string(to_index(*id)) : "none"; }
 
+std::optional<TokenId> chosen_bos(const ModelInput& input, const text::SpecialTokens& special) {
+  if (input.bos == "auto") return special.bos;
+  if (input.bos == "never") return {};
+  const std::vector<std::string> known = {"auto", "always", "never"};
+  if (input.bos != "always") fail_unknown_name("--bos", input.bos, known);
+  if (!special.known_bos)
+    fail_input(input.model, "--bos always, but its tokenizer names no beginning-of-sequence token",
+               "tokenizer_config.json's bos_token would name it");
+  return special.known_bos;
+}
+
 }  // namespace
 
 void add_model_input(CLI::App& cli, ModelInput& input, bool with_tokens) {
   cli.add_option("--model", input.model, "Hugging Face model folder")->required();
-  cli.add_option("--text", input.text, "text: .txt, .jsonl, either as .gz or .zst, or a folder of these")->required();
-  cli.add_option("--text-field", input.text_field, "field of a JSON line that holds the text");
+  cli.add_option("--text", input.text,
+                 "text: .txt, .jsonl, .csv, .tsv, each also as .gz or .zst; .parquet; or a folder of these")
+      ->required();
+  cli.add_option("--text-field", input.text_field, "field of a JSON line, or column of a table, that holds the text");
+  cli.add_flag("--shuffle", input.shuffle,
+               "take the documents in an order drawn from --seed; all text is read first and kept on disk meanwhile");
+  cli.add_option(
+      "--packing", input.packing,
+      "joined: documents joined by the end-of-text token; sparsify: exactly as sparsify's chunk_and_tokenize; "
+      "document: no context holds two documents");
+  cli.add_option("--bos", input.bos,
+                 "token at the beginning of every context: auto (as the model's family has it), always or never");
   cli.add_option("--ctx-len", input.ctx_len, "tokens a context")->check(CLI::Range(2, 1 << 20));
   if (with_tokens) add_quantity(cli, "--tokens", input.tokens, "tokens to take of the text at most; 0 = all");
 }
@@ -27,23 +48,29 @@ text::TokenFile tokens_of_run(const ModelInput& input, const CommonOptions& comm
                               Reporter& reporter) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(input.model);
   const text::SpecialTokens special = text::special_tokens(tokenizer, input.model);
+  text::PackOptions options;
+  options.layout = text::context_layout(input.packing);
+  options.ctx_len = input.ctx_len;
+  options.max_tokens = input.tokens;
+  options.bos = chosen_bos(input, special);
+  options.separator = special.separator;
+  options.threads = common.thread_count();
   text::Corpus corpus = text::Corpus::open({input.text.begin(), input.text.end()}, input.text_field);
   const Inputs inputs = {{"text", corpus.fingerprint()},
                          {"tokenizer", tokenizer.fingerprint()},
                          {"ctx-len", std::to_string(input.ctx_len)},
                          {"tokens", std::to_string(input.tokens)},
-                         {"bos", describe(special.bos)},
-                         {"separator", describe(special.separator)}};
+                         {"packing", input.packing},
+                         {"shuffle", input.shuffle ? fmt::format("seed {}", common.seed) : "none"},
+                         {"bos", describe(options.bos)},
+                         {"separator", describe(options.separator)}};
   if (stage_state(run, "tokens", inputs) == StageState::done) return text::TokenFile::open(run.tokens());
-  text::PackOptions options;
-  options.ctx_len = input.ctx_len;
-  options.max_tokens = input.tokens;
-  options.bos = special.bos;
-  options.separator = special.separator;
-  options.threads = common.thread_count();
-  const text::Packed packed = text::pack(corpus, tokenizer, options, reporter);
   std::filesystem::create_directories(run.root());
-  text::write_token_file(run.tokens(), packed.tokens, packed.documents, input.ctx_len);
+  if (input.shuffle) corpus.shuffle(common.seed, run.root());
+  const text::Packed packed = text::pack(corpus, tokenizer, options, reporter);
+  Inputs made_with = inputs;
+  made_with.erase("ctx-len");  // the file says it already
+  text::write_token_file(run.tokens(), packed.tokens, packed.documents, input.ctx_len, made_with);
   write_file(run.tokenizer(), read_file(std::filesystem::path(input.model) / "tokenizer.json"));
   write_manifest(run, "tokens", inputs, true);
   reporter.info(fmt::format("{} contexts of {} tokens from {} documents", packed.documents.size(), input.ctx_len,

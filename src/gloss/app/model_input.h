@@ -19,8 +19,11 @@ struct ModelInput {
   std::string text_field = "text";
   std::uint64_t tokens = 10'000'000;
   std::uint32_t ctx_len = 256;
+  std::string packing = "joined";
+  std::string bos = "auto";
+  bool shuffle = false;
 };
-/// Declares --model, --text, --text-field, --ctx-len and, when `with_tokens`, --tokens.
+/// Declares --model, --text, --text-field, --shuffle, --packing, --bos, --ctx-len and, when `with_tokens`, --tokens.
 void add_model_input(CLI::App& cli, ModelInput& input, bool with_tokens = true);
 
 /// The tokens of RUN/tokens.safetensors, made from the text when they are not there. Also puts tokenizer.json beside

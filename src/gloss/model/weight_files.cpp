@@ -1,8 +1,10 @@
 #include "gloss/model/weight_files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -12,8 +14,15 @@
 namespace gloss::model {
 namespace {
 
-constexpr std::string_view kSingle = "model.safetensors";
-constexpr std::string_view kIndex = "model.safetensors.index.json";
+/// How a folder may hold its weights; the first that is there is read.
+struct Layout {
+  std::string_view file;
+  bool index;  // a JSON file that names shards; else the weights themselves
+};
+constexpr std::array<Layout, 4> kLayouts{{{"model.safetensors", false},
+                                          {"model.safetensors.index.json", true},
+                                          {"pytorch_model.bin", false},
+                                          {"pytorch_model.bin.index.json", true}}};
 
 bool is_there(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -21,11 +30,11 @@ bool is_there(const std::filesystem::path& path) {
 }
 
 [[noreturn]] void fail_no_weights(const std::filesystem::path& folder) {
-  const bool old_format = is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json");
-  fail_input(folder.string(), fmt::format("has neither {} nor {}", kSingle, kIndex),
-             old_format
-                 ? "its pytorch_model.bin must be converted: load the model with transformers and save_pretrained it"
-                 : "the folder must be a Hugging Face model with its weights");
+  std::vector<std::string_view> names;
+  names.reserve(kLayouts.size());
+  for (const Layout& layout : kLayouts) names.push_back(layout.file);
+  fail_input(folder.string(), fmt::format("has no weights: none of {}", fmt::join(names, ", ")),
+             "the folder must be a Hugging Face model with its weights");
 }
 
 /// A shard's name must be the name of a file in the folder, not a way out of it.
@@ -44,20 +53,28 @@ bool is_weight_dtype(formats::Dtype dtype) {
 
 WeightFiles WeightFiles::open(const std::filesystem::path& folder) {
   WeightFiles result;
-  if (is_there(folder / kSingle)) {
-    result.add_single(folder / kSingle);
-  } else if (is_there(folder / kIndex)) {
-    result.add_index(folder, folder / kIndex);
-  } else {
-    fail_no_weights(folder);
+  for (const Layout& layout : kLayouts) {
+    const std::filesystem::path path = folder / layout.file;
+    if (!is_there(path)) continue;
+    if (layout.index)
+      result.add_index(folder, path);
+    else
+      result.add_single(path);
+    return result;
   }
-  return result;
+  fail_no_weights(folder);
 }
 
-void WeightFiles::add_single(const std::filesystem::path& file) {
-  source_ = file.string();
-  files_.push_back(formats::SafeTensors::open(file));
-  for (const formats::TensorView& view : files_[0].tensors()) entries_.emplace(view.name, Entry{0, view});
+WeightFiles::File WeightFiles::open_file(const std::filesystem::path& path) {
+  if (path.extension() == ".bin") return formats::TorchFile::open(path);
+  return formats::SafeTensors::open(path);
+}
+
+void WeightFiles::add_single(const std::filesystem::path& path) {
+  source_ = path.string();
+  files_.push_back(open_file(path));
+  const auto tensors = std::visit([](const auto& file) { return file.tensors(); }, files_[0]);
+  for (const formats::TensorView& view : tensors) entries_.emplace(view.name, Entry{0, view});
 }
 
 void WeightFiles::add_index(const std::filesystem::path& folder, const std::filesystem::path& index) {
@@ -77,10 +94,12 @@ void WeightFiles::add_index(const std::filesystem::path& folder, const std::file
         fail_input(source_, fmt::format("names the shard '{}', which is not there", name),
                    "the download of the model is not complete");
       opened.emplace(name, files_.size());
-      files_.push_back(formats::SafeTensors::open(folder / name));
+      files_.push_back(open_file(folder / name));
     }
     const std::size_t file = opened.at(name);
-    entries_.emplace(tensor, Entry{file, files_[file].tensor(tensor)});
+    const formats::TensorView& view = std::visit(
+        [&wanted = tensor](const auto& f) -> const formats::TensorView& { return f.tensor(wanted); }, files_[file]);
+    entries_.emplace(tensor, Entry{file, view});
   }
 }
 
@@ -96,7 +115,8 @@ const formats::TensorView& WeightFiles::find(const PlannedTensor& planned) const
                nearest.empty() ? std::string() : fmt::format("the nearest name in it is '{}'", nearest));
   }
   const formats::TensorView& view = it->second.view;
-  const std::string& file = files_[it->second.file].file_name();
+  const std::string& file =
+      std::visit([](const auto& f) -> const std::string& { return f.file_name(); }, files_[it->second.file]);
   if (!std::ranges::equal(view.shape, planned.shape))
     fail_input(fmt::format("{}: tensor '{}'", file, view.name),
                fmt::format("is {}, wanted {} because config.json says {}", formats::format_shape(view.shape),

@@ -1,12 +1,14 @@
 #pragma once
-/// The safetensors files of a Hugging Face folder, seen as one set of named tensors.
+/// The weight files of a Hugging Face folder, safetensors or PyTorch's, seen as one set of named tensors.
 #include <filesystem>
 #include <map>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "gloss/base/hash.h"
 #include "gloss/formats/safetensors.h"
+#include "gloss/formats/torch_file.h"
 #include "gloss/model/architecture.h"
 
 namespace gloss::model {
@@ -14,9 +16,11 @@ namespace gloss::model {
 /// Files stay mapped as long as this lives.
 class WeightFiles {
  public:
-  /// Maps model.safetensors, or the shards that model.safetensors.index.json names.
-  /// Errors: bad_input: neither is there; a shard is missing, cut, lacks a tensor the index puts there, or lies outside
-  /// the folder.
+  /// Maps the first of these that is there: model.safetensors, the shards that model.safetensors.index.json names,
+  /// pytorch_model.bin, the shards that pytorch_model.bin.index.json names. The same weights in any of them are the
+  /// same model, with the same fingerprint.
+  /// Errors: bad_input: none is there; a file is missing, cut or damaged, lacks a tensor the index puts there, or lies
+  /// outside the folder; a .bin holds more than tensors and plain values (nothing in it is executed).
   static WeightFiles open(const std::filesystem::path& folder);
 
   bool has(std::string_view name) const { return entries_.contains(name); }
@@ -26,16 +30,18 @@ class WeightFiles {
   const formats::TensorView& find(const PlannedTensor& planned) const;
 
  private:
+  using File = std::variant<formats::SafeTensors, formats::TorchFile>;
   struct Entry {
     std::size_t file;
     formats::TensorView view;
   };
 
-  void add_single(const std::filesystem::path& file);
+  static File open_file(const std::filesystem::path& path);
+  void add_single(const std::filesystem::path& path);
   void add_index(const std::filesystem::path& folder, const std::filesystem::path& index);
 
   std::string source_;  // the file that says which tensors there are
-  std::vector<formats::SafeTensors> files_;
+  std::vector<File> files_;
   std::map<std::string, Entry, std::less<>> entries_;
 };
 

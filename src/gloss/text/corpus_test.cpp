@@ -54,6 +54,11 @@ TEST(Corpus, ReadsEveryKindOfFile) {
   EXPECT_THAT(all_of(Corpus::open({folder.write("b.txt", text)})), ElementsAre(text));
   EXPECT_THAT(all_of(Corpus::open({folder.write("b.txt.gz", gzip(text))})), ElementsAre(text));
   EXPECT_THAT(all_of(Corpus::open({folder.write("b.txt.zst", zstd(text))})), ElementsAre(text));
+  const std::string table = "id,text\r\n1,one\r\n2,\"twö\n\"\r\n3,\r\n";
+  EXPECT_THAT(all_of(Corpus::open({folder.write("c.csv", table)})), lines);
+  EXPECT_THAT(all_of(Corpus::open({folder.write("c.csv.gz", gzip(table))})), lines);
+  EXPECT_THAT(all_of(Corpus::open({folder.write("c.csv.zst", zstd(table))})), lines);
+  EXPECT_THAT(all_of(Corpus::open({folder.write("c.tsv.zst", zstd("text\none\n\"twö\n\"\n\"\"\n"))})), lines);
 }
 
 TEST(Corpus, ReadsMembersAndFramesOneBehindTheOther) {
@@ -79,8 +84,10 @@ TEST(Corpus, TheFieldHasAName) {
   const TestFolder folder;
   const auto file = folder.write("q.jsonl", "{\"question\": \"why?\", \"answer\": \"so\"}\n");
   EXPECT_THAT(all_of(Corpus::open({file}, "question")), ElementsAre("why?"));
-  EXPECT_EQ(error_of([&] { all_of(Corpus::open({file})); }),
-            file.string() + ":1: has no 'text', but 'answer', 'question'\nhint: name the field that holds the text");
+  EXPECT_EQ(
+      error_of([&] { all_of(Corpus::open({file})); }),
+      file.string() +
+          ":1: has no 'text', but 'answer', 'question'\nhint: name the field that holds the text with --text-field");
 }
 
 TEST(Corpus, FingerprintIsOfContentKindAndField) {
@@ -108,7 +115,7 @@ TEST(Corpus, FaultsNameFileAndLine) {
       {"{\"text\": \"\xFF\"}\n", ":1: is not JSON: byte 11 of 13"},
       {"{\"text\": 1e999}\n",
        ":1: is not JSON that can be read: [json.exception.out_of_range.406] number overflow parsing '1e999'"},
-      {"{}\n", ":1: has no 'text', but nothing\nhint: name the field that holds the text"},
+      {"{}\n", ":1: has no 'text', but nothing\nhint: name the field that holds the text with --text-field"},
   };
   for (const auto& [content, message] : faults) {
     const auto file = folder.write("f.jsonl", content);
@@ -118,7 +125,9 @@ TEST(Corpus, FaultsNameFileAndLine) {
 
 TEST(Corpus, PathsThatAreNoTextAreNamed) {
   const TestFolder folder;
-  const std::string suffixes = ".txt, .jsonl, .txt.gz, .jsonl.gz, .txt.zst, .jsonl.zst";
+  const std::string suffixes =
+      ".txt, .jsonl, .csv, .tsv, .txt.gz, .jsonl.gz, .csv.gz, .tsv.gz, .txt.zst, .jsonl.zst, .csv.zst, .tsv.zst, "
+      ".parquet";
   EXPECT_EQ(error_of([&] { Corpus::open({folder / "none.txt"}); }),
             (folder / "none.txt").string() + ": there is no such file or folder");
   const auto zip = folder.write("a.zip", "PK");

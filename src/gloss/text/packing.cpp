@@ -22,6 +22,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kBlockBytes = std::size_t{8} << 20;  // of text, tokenized before tokens are cut
 constexpr std::size_t kBlockDocuments = 16384;
+constexpr std::uint32_t kSparsifyGroup = 2048;  // documents
 constexpr std::uint64_t kMaxPositions = (std::uint64_t{1} << 32) - 1;
 
 /// Cuts the stream of tokens into contexts.
@@ -30,20 +31,42 @@ class Cutter {
   Cutter(const PackOptions& options, std::uint64_t max_contexts) : options_(options), max_contexts_(max_contexts) {}
 
   void add_document(std::uint32_t document, std::span<const TokenId> tokens) {
-    if (tokens.empty()) return;
-    if (some_ && options_.separator) add(last_, *options_.separator);
-    for (const TokenId t : tokens) add(document, t);
+    switch (options_.layout) {
+      case ContextLayout::joined:
+        if (tokens.empty()) return;
+        if (some_ && options_.separator) add(last_, *options_.separator);
+        add_all(document, tokens);
+        break;
+      case ContextLayout::sparsify:
+        if (document % kSparsifyGroup == 0) context_.clear();  // the last one of a group, whole or not
+        if (options_.separator) add(document, *options_.separator);
+        add_all(document, tokens);
+        break;
+      case ContextLayout::document:
+        if (tokens.size() + (options_.bos ? 1 : 0) < options_.ctx_len) ++too_short_;
+        add_all(document, tokens);
+        context_.clear();
+        break;
+    }
     last_ = document;
     some_ = true;
   }
 
   bool full() const { return packed_.documents.size() >= max_contexts_ && context_.empty(); }
+  /// Documents that gave no context because they are shorter than one (layout document).
+  std::uint64_t too_short() const { return too_short_; }
   std::uint64_t context_count() const { return packed_.documents.size(); }
   std::uint64_t stream_tokens() const { return stream_tokens_; }
   Packed take() { return std::move(packed_); }
 
  private:
+  void add_all(std::uint32_t document, std::span<const TokenId> tokens) {
+    for (const TokenId t : tokens) add(document, t);
+  }
+
+  /// In layout sparsify a whole context is kept only when its group goes on behind it.
   void add(std::uint32_t document, TokenId token) {
+    if (options_.layout == ContextLayout::sparsify && context_.size() == options_.ctx_len) keep();
     if (full()) return;
     ++stream_tokens_;
     if (context_.empty()) {
@@ -51,7 +74,10 @@ class Cutter {
       if (options_.bos) context_.push_back(*options_.bos);
     }
     context_.push_back(token);
-    if (context_.size() < options_.ctx_len) return;
+    if (context_.size() == options_.ctx_len && options_.layout != ContextLayout::sparsify) keep();
+  }
+
+  void keep() {
     packed_.tokens.insert(packed_.tokens.end(), context_.begin(), context_.end());
     packed_.documents.push_back(first_document_);
     context_.clear();
@@ -65,6 +91,7 @@ class Cutter {
   std::uint32_t last_ = 0;  // the document added last
   bool some_ = false;
   std::uint64_t stream_tokens_ = 0;
+  std::uint64_t too_short_ = 0;
 };
 
 /// The next documents, together not much more than a block.
@@ -128,14 +155,23 @@ std::optional<TokenId> eos_of_config(const Tokenizer& tokenizer, const fs::path&
 
 }  // namespace
 
+ContextLayout context_layout(std::string_view name) {
+  const std::vector<std::string> known = {"joined", "sparsify", "document"};
+  if (name == "joined") return ContextLayout::joined;
+  if (name == "sparsify") return ContextLayout::sparsify;
+  if (name == "document") return ContextLayout::document;
+  fail_unknown_name("packing", name, known);
+}
+
 SpecialTokens special_tokens(const Tokenizer& tokenizer, const fs::path& folder) {
-  SpecialTokens result{tokenizer.bos(), {}};
+  SpecialTokens result{tokenizer.bos(), {}, tokenizer.bos()};
   const fs::path file = folder / "tokenizer_config.json";
   if (fs::exists(file)) {
     const Json json = formats::read_json(file);
     const formats::Fields config(json, file.string());
+    const std::optional<std::string> bos = token_name(config, "bos_token");
+    if (!result.known_bos && bos) result.known_bos = tokenizer.id_of(*bos);
     if (config.has("add_bos_token")) {
-      const std::optional<std::string> bos = token_name(config, "bos_token");
       result.bos.reset();
       if (config.boolean("add_bos_token") && bos) result.bos = known_token(tokenizer, *bos, file.string(), "bos_token");
     }
@@ -144,6 +180,7 @@ SpecialTokens special_tokens(const Tokenizer& tokenizer, const fs::path& folder)
   }
   if (!result.separator && fs::exists(folder / "config.json"))
     result.separator = eos_of_config(tokenizer, folder / "config.json");
+  if (result.bos) result.known_bos = result.bos;
   for (const char* name : {"<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>"}) {
     if (!result.separator) result.separator = tokenizer.id_of(name);
   }
@@ -168,6 +205,9 @@ Packed pack(Corpus& corpus, const Tokenizer& tokenizer, const PackOptions& optio
                        options.max_tokens == 0 ? 0 : contexts * options.ctx_len, "tokens",
                        fmt::format("{} documents", documents)});
   }
+  if (cutter.too_short() > 0)
+    reporter.info(fmt::format("{} of {} documents are shorter than a context of {} tokens and left out",
+                              cutter.too_short(), documents, options.ctx_len));
   if (cutter.stream_tokens() == 0)
     fail_input(names_of(corpus), fmt::format("no text in {} documents", documents), "is this the right file or field?");
   if (cutter.context_count() == 0)

@@ -86,6 +86,55 @@ TEST(Packing, DoesNotDependOnThreads) {
   EXPECT_TRUE(std::is_sorted(one.documents.begin(), one.documents.end()));
 }
 
+TEST(Packing, ADocumentOfItsOwnForEachContextWhenAsked) {
+  const TestFolder folder;
+  PackOptions o;
+  o.layout = ContextLayout::document;
+  o.ctx_len = 3;
+  o.separator = TokenId{6};
+  const Packed p = pack_all(folder, {"abcd", "", "de", "fed", "abcdef"}, o);
+  EXPECT_THAT(numbers(p.tokens), ElementsAre(0, 1, 2, 5, 4, 3, 0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(p.documents, ElementsAre(0, 3, 4, 4));
+  o.bos = TokenId{7};
+  EXPECT_THAT(numbers(pack_all(folder, {"abcd", "a", "de"}, o).tokens), ElementsAre(7, 0, 1, 7, 2, 3, 7, 3, 4));
+}
+
+TEST(Packing, AsSparsifyPutsTheSeparatorFirstAndDropsTheLastContextOfAGroup) {
+  const TestFolder folder;
+  PackOptions o;
+  o.layout = ContextLayout::sparsify;
+  o.ctx_len = 3;
+  o.separator = TokenId{6};
+  // </s> a b c </s> </s> d e f: three whole contexts, the last of them dropped
+  Packed p = pack_all(folder, {"abc", "", "def"}, o);
+  EXPECT_THAT(numbers(p.tokens), ElementsAre(6, 0, 1, 2, 6, 6));
+  EXPECT_THAT(p.documents, ElementsAre(0, 0));
+  p = pack_all(folder, {"abc", "", "defa"}, o);
+  EXPECT_THAT(numbers(p.tokens), ElementsAre(6, 0, 1, 2, 6, 6, 3, 4, 5));
+  EXPECT_THAT(p.documents, ElementsAre(0, 0, 2));
+  o.max_tokens = 3;
+  EXPECT_THAT(numbers(pack_all(folder, {"abc", "", "defa"}, o).tokens), ElementsAre(6, 0, 1));
+}
+
+TEST(Packing, AsSparsifyBeginsAnewAfterEachGroupOf2048Documents) {
+  const TestFolder folder;
+  PackOptions o;
+  o.layout = ContextLayout::sparsify;
+  o.ctx_len = 5;
+  o.separator = TokenId{6};
+  // 2,048 documents of two tokens with their separators are 4,096 tokens: 819 whole contexts and one token dropped.
+  const Packed p = pack_all(folder, std::vector<std::string>(2048 + 10, "a"), o);
+  EXPECT_EQ(p.documents.size(), 819U + 3U);  // the second group: 20 tokens, the last of its four contexts dropped
+  EXPECT_EQ(p.documents[819], 2048U);
+  EXPECT_EQ(to_index(p.tokens[819 * 5]), 6U);
+}
+
+TEST(Packing, LayoutsHaveNames) {
+  EXPECT_EQ(context_layout("sparsify"), ContextLayout::sparsify);
+  EXPECT_EQ(error_of([] { context_layout("document "); }),
+            "unknown packing 'document '; known: joined, sparsify, document\nhint: did you mean 'document'?");
+}
+
 class Counting : public SilentReporter {
  public:
   void progress(const Progress& p) override {
@@ -161,6 +210,7 @@ TEST(SpecialTokensOfAModel, ComeFromTheFilesBesideIt) {
   folder.write("tokenizer_config.json", R"({"eos_token": null, "bos_token": "<s>", "add_bos_token": false})");
   EXPECT_EQ(special_tokens(t, folder.path()).separator, TokenId{3});
   EXPECT_EQ(special_tokens(t, folder.path()).bos, std::nullopt);
+  EXPECT_EQ(special_tokens(t, folder.path()).known_bos, TokenId{7}) << "for those who ask for one all the same";
 }
 
 TEST(SpecialTokensOfAModel, ThatTheTokenizerDoesNotKnowAreErrors) {

@@ -88,15 +88,17 @@ void TokenFile::verify() const {
 }
 
 void write_token_file(const std::filesystem::path& path, std::span<const TokenId> tokens,
-                      std::span<const std::uint32_t> documents, std::uint32_t ctx_len) {
+                      std::span<const std::uint32_t> documents, std::uint32_t ctx_len,
+                      const std::map<std::string, std::string>& made_with) {
   if (ctx_len == 0 || tokens.size() != documents.size() * ctx_len)
     throw std::logic_error(
         fmt::format("{} tokens are not {} contexts of {}", tokens.size(), documents.size(), ctx_len));
   if (tokens.size() > kMaxTokens)
     fail_input(path.string(), fmt::format("{} tokens, but a file holds fewer than 2^32", tokens.size()));
-  const std::map<std::string, std::string> metadata{{"format", std::string(kFormat)},
-                                                    {"ctx_len", std::to_string(ctx_len)},
-                                                    {"fingerprint", fingerprint_of(tokens, documents)}};
+  std::map<std::string, std::string> metadata{{"format", std::string(kFormat)},
+                                              {"ctx_len", std::to_string(ctx_len)},
+                                              {"fingerprint", fingerprint_of(tokens, documents)}};
+  metadata.insert(made_with.begin(), made_with.end());
   formats::SafeTensorsWriter file(
       path, {{"tokens", Dtype::u32, {documents.size(), ctx_len}}, {"document", Dtype::u32, {documents.size()}}},
       metadata);

@@ -2,6 +2,7 @@
 /// The tokens of a run: which contexts the model saw. RUN/tokens.safetensors (docs/formats/tokens.md).
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,8 +44,10 @@ class TokenFile {
   std::string fingerprint_;
 };
 
-/// Writes a token file in one step. Shapes: tokens [contexts * ctx_len], documents [contexts].
+/// Writes a token file in one step. Shapes: tokens [contexts * ctx_len], documents [contexts]. `made_with`: settings
+/// that made the tokens, kept as metadata beside format, ctx_len and fingerprint.
 void write_token_file(const std::filesystem::path& path, std::span<const TokenId> tokens,
-                      std::span<const std::uint32_t> documents, std::uint32_t ctx_len);
+                      std::span<const std::uint32_t> documents, std::uint32_t ctx_len,
+                      const std::map<std::string, std::string>& made_with = {});
 
 }  // namespace gloss::text
