@@ -1,8 +1,10 @@
-// gloss train-sae: trains a TopK coder on a hookpoint's activations and measures it on held-out text.
+// gloss train-sae: trains TopK coders on the activations of one or several hookpoints, read by the same forward passes,
+// and measures them on held-out text.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <numeric>
 
@@ -23,7 +25,10 @@ namespace {
 
 struct TrainCommand {
   CommonOptions common;
-  std::string out, hookpoint;
+  std::string out;
+  std::vector<std::string> hookpoints;
+  bool transcode = false;
+  std::string optimizer = "adam";
   ModelInput input;
   std::uint64_t train_tokens = 5'000'000;
   std::uint32_t batch = 16;  // contexts a forward pass
@@ -59,26 +64,62 @@ struct Trained {
   const TrainCommand& options;
   const text::TokenFile& tokens;
   const model::SubjectModel& subject;
-  model::Hookpoint reads, target;
   Split split;
 };
 
-sparse::Source source_of(const Trained& t) {
+/// Where a coder reads, and what it reconstructs: the same for an SAE.
+struct Places {
+  model::Hookpoint reads, target;
+};
+
+/// Activations of several places by batch, one forward pass for all of them. Each is handed out once; what others have
+/// not taken yet is kept for them.
+class SharedPass {
+ public:
+  SharedPass(const Trained& trained, std::vector<model::Hookpoint> places)
+      : trained_(trained), places_(std::move(places)) {}
+
+  /// Shapes: result [contexts * ctx_len, width].
+  std::vector<float> take(std::uint64_t batch, model::Hookpoint place) {
+    auto it = kept_.find({batch, place});
+    if (it == kept_.end()) {
+      run(batch);
+      it = kept_.find({batch, place});
+    }
+    std::vector<float> values = std::move(it->second);
+    kept_.erase(it);
+    return values;
+  }
+
+ private:
+  void run(std::uint64_t batch) {
+    const std::uint32_t count = trained_.options.batch;
+    std::vector<std::uint32_t> contexts(count);
+    for (std::uint32_t i = 0; i < count; ++i)
+      contexts[i] = trained_.split.training[(batch * count + i) % trained_.split.training.size()];
+    const std::vector<model::Tensor> found =
+        trained_.subject.activations(gather(trained_.tokens, contexts), count, places_);
+    for (std::size_t i = 0; i < places_.size(); ++i) kept_[{batch, places_[i]}] = model::to_host(found[i]);
+  }
+
+  const Trained& trained_;
+  std::vector<model::Hookpoint> places_;
+  std::map<std::pair<std::uint64_t, model::Hookpoint>, std::vector<float>> kept_;
+};
+
+/// Lifetime: borrows `pass`.
+sparse::Source source_of(const Trained& t, const Places& places, SharedPass& pass) {
   sparse::Source source;
-  source.width = t.subject.width(t.target);
+  source.width = t.subject.width(places.target);
   source.rows_per_batch = std::uint64_t{t.options.batch} * t.tokens.ctx_len();
-  source.batch = [&t](std::uint64_t batch) {
-    std::vector<std::uint32_t> contexts(t.options.batch);
-    for (std::uint32_t i = 0; i < t.options.batch; ++i)
-      contexts[i] = t.split.training[(batch * t.options.batch + i) % t.split.training.size()];
-    const std::vector<TokenId> ids = gather(t.tokens, contexts);
-    const std::vector<model::Hookpoint> places = {t.reads};
-    return model::to_host(t.subject.activations(ids, t.options.batch, places).front());
-  };
+  source.batch = [&pass, reads = places.reads](std::uint64_t batch) { return pass.take(batch, reads); };
+  if (places.reads != places.target)
+    source.targets = [&pass, target = places.target](std::uint64_t batch) { return pass.take(batch, target); };
   Hasher hash;
   hash.add(t.subject.fingerprint());
   hash.add(t.tokens.fingerprint());
-  hash.add(t.target.name());
+  hash.add(places.target.name());
+  if (places.reads != places.target) hash.add(places.reads.name());
   hash.add_number(t.options.batch);
   hash.add_number(t.options.common.seed);
   source.fingerprint = hash.digest_hex();
@@ -95,7 +136,7 @@ struct HeldOut {
   double loss_recovered() const { return (loss_zero - loss_spliced) / (loss_zero - loss_clean); }
 };
 
-HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) {
+HeldOut measure(const Trained& t, const Places& p, const sparse::Coder& coder, Reporter& report) {
   HeldOut h;
   std::vector<bool> fired(coder.info().latents, false);
   double batches = 0;
@@ -103,10 +144,11 @@ HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) 
     const std::size_t count = std::min<std::size_t>(t.options.batch, t.split.held_out.size() - first);
     const std::vector<TokenId> ids = gather(t.tokens, std::span(t.split.held_out).subspan(first, count));
     const auto batch = static_cast<std::uint32_t>(count);
-    const std::vector<model::Hookpoint> places = {t.target};
-    const model::Tensor x = t.subject.activations(ids, batch, places).front();
+    const std::vector<model::Hookpoint> places = {p.reads, p.target};
+    const std::vector<model::Tensor> found = t.subject.activations(ids, batch, places);
+    const model::Tensor& x = found[0];
     const sparse::Encoded encoded = coder.encode(x);
-    h.fvu += coder.fvu(x, x, encoded);
+    h.fvu += coder.fvu(x, found[1], encoded);
     for (std::size_t i = 0; i < encoded.value.size(); ++i) {
       if (encoded.value[i] <= 0) continue;
       h.l0 += 1;
@@ -114,7 +156,7 @@ HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) 
     }
     const std::vector<float> zeros(static_cast<std::size_t>(x.rows() * x.columns()), 0.0F);
     const auto spliced = [&](const model::Tensor& value) {
-      const model::Edit edit{t.target, model::Edit::How::replace, value};
+      const model::Edit edit{p.target, model::Edit::How::replace, value};
       return t.subject.logits(ids, batch, std::span(&edit, 1));
     };
     const auto loss = [&](const model::Tensor& logits) { return model::SubjectModel::mean_loss(logits, ids, batch); };
@@ -134,26 +176,26 @@ HeldOut measure(const Trained& t, const sparse::Coder& coder, Reporter& report) 
   return h;
 }
 
-int train(TrainCommand o, Context& context) {
-  model::set_threads(o.common.thread_count());
-  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
-  const model::Hookpoint place = subject.hookpoint(o.hookpoint);
-  // No more text than one pass of training and the held-out part can use.
-  o.input.tokens = o.train_tokens + o.train_tokens / 10 + std::uint64_t{kMaxHeldOut} * o.input.ctx_len;
-  const RunFolder work(std::filesystem::path(o.out) / "text");
-  std::filesystem::create_directories(work.root());
-  const text::TokenFile tokens = tokens_of_run(o.input, o.common, work, context.reporter);
-  if (tokens.context_count() < 2)
-    fail_input(o.input.text.front(), fmt::format("gives {} contexts, wanted 2 or more", tokens.context_count()),
-               "give more text, or a smaller --ctx-len");
-  const Trained trained{o, tokens, subject, place, place, split_contexts(tokens.context_count(), o.common.seed)};
-  o.train.tokens = o.train_tokens;
-  o.train.seed = o.common.seed;
-  o.train.threads = o.common.thread_count();
-  const std::filesystem::path folder = std::filesystem::path(o.out) / place.name();
-  const sparse::TrainResult result =
-      sparse::train_topk(folder, place.name(), o.train, source_of(trained), context.reporter);
-  const HeldOut h = measure(trained, sparse::Coder::load(folder, o.common.device), context.reporter);
+std::vector<Places> places_of(const TrainCommand& o, const model::SubjectModel& subject) {
+  std::vector<Places> all;
+  for (const std::string& name : o.hookpoints) {
+    const model::Hookpoint target = subject.hookpoint(name);
+    const Places places{o.transcode ? model::input_of(target) : target, target};
+    if (subject.width(places.reads) != subject.width(target))
+      throw Error(ErrorKind::usage, "--hookpoint",
+                  fmt::format("'{}' has width {}, its input {}: a coder with two widths cannot be trained", name,
+                              subject.width(target), subject.width(places.reads)));
+    for (const Places& other : all) {
+      if (other.target == target)
+        throw Error(ErrorKind::usage, "--hookpoint", fmt::format("'{}' is given twice", name));
+    }
+    all.push_back(places);
+  }
+  return all;
+}
+
+void print_result(Context& context, const std::filesystem::path& folder, const TrainCommand& o,
+                  const sparse::TrainResult& result, const HeldOut& h) {
   context.out << fmt::format(
       "coder              {}\n"
       "latents            {}, K = {}\n"
@@ -164,6 +206,43 @@ int train(TrainCommand o, Context& context) {
       "loss recovered     {:.4f} (clean {:.4f}, spliced {:.4f}, zeroed {:.4f} nats a token)\n",
       folder.string(), o.train.latents, o.train.k, result.tokens, format_count(result.tokens_per_second), h.fvu,
       h.tokens, result.fvu, h.l0, result.dead, h.silent, h.loss_recovered(), h.loss_clean, h.loss_spliced, h.loss_zero);
+}
+
+int train(TrainCommand o, Context& context) {
+  model::set_threads(o.common.thread_count());
+  if (o.optimizer != "adam" && o.optimizer != "signum")
+    fail_unknown_name("optimizer", o.optimizer, std::vector<std::string>{"adam", "signum"});
+  const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
+  const std::vector<Places> all = places_of(o, subject);
+  // No more text than one pass of training and the held-out part can use.
+  o.input.tokens = o.train_tokens + o.train_tokens / 10 + std::uint64_t{kMaxHeldOut} * o.input.ctx_len;
+  const RunFolder work(std::filesystem::path(o.out) / "text");
+  std::filesystem::create_directories(work.root());
+  const text::TokenFile tokens = tokens_of_run(o.input, o.common, work, context.reporter);
+  if (tokens.context_count() < 2)
+    fail_input(o.input.text.front(), fmt::format("gives {} contexts, wanted 2 or more", tokens.context_count()),
+               "give more text, or a smaller --ctx-len");
+  const Trained trained{o, tokens, subject, split_contexts(tokens.context_count(), o.common.seed)};
+  o.train.tokens = o.train_tokens;
+  o.train.seed = o.common.seed;
+  o.train.threads = o.common.thread_count();
+  o.train.optimizer = o.optimizer == "signum" ? sparse::Optimizer::signum : sparse::Optimizer::adam;
+
+  std::vector<model::Hookpoint> read;
+  for (const Places& places : all) {
+    read.push_back(places.reads);
+    if (places.reads != places.target) read.push_back(places.target);
+  }
+  SharedPass pass(trained, read);
+  std::vector<sparse::TrainJob> jobs;
+  for (const Places& places : all)
+    jobs.push_back(
+        {std::filesystem::path(o.out) / places.target.name(), places.target.name(), source_of(trained, places, pass)});
+  const std::vector<sparse::TrainResult> results = sparse::train_topk(jobs, o.train, context.reporter);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const sparse::Coder coder = sparse::Coder::load(jobs[i].folder, o.common.device);
+    print_result(context, jobs[i].folder, o, results[i], measure(trained, all[i], coder, context.reporter));
+  }
   return kDone;
 }
 
@@ -172,16 +251,25 @@ int train(TrainCommand o, Context& context) {
 Runner setup_train_sae(CLI::App& cli) {
   auto o = std::make_shared<TrainCommand>();
   cli.add_option("out", o->out, "folder for the coder: OUT/HOOKPOINT/{cfg.json,sae.safetensors}")->required();
-  cli.add_option("--hookpoint", o->hookpoint, "where to train, e.g. layers.5, layers.5.mlp, layers.5.attn")->required();
+  cli.add_option("--hookpoint", o->hookpoints,
+                 "where to train, e.g. layers.5, layers.5.mlp, layers.5.attn; several share each forward pass")
+      ->required();
+  cli.add_flag("--transcode", o->transcode,
+               "train transcoders: from the input of the hookpoint's module to its output");
   add_model_input(cli, o->input, false);
   add_quantity(cli, "--tokens", o->train_tokens, "tokens to train on; the text is gone round as often as needed");
   cli.add_option("--latents", o->train.latents, "latents (F)")->check(CLI::Range(1U, 1U << 24));
   cli.add_option("--k", o->train.k, "active latents a token (K)")->check(CLI::Range(1, 4096));
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--batch-tokens", o->train.batch_tokens, "tokens an optimizer step")->check(CLI::Range(1, 1 << 20));
-  cli.add_option("--learning-rate", o->train.learning_rate, "0 = 2e-4 / sqrt(latents / 2^14)");
+  cli.add_option("--optimizer", o->optimizer,
+                 "adam; or signum: schedule-free descent along the gradient's sign, with a constant rate");
+  cli.add_option("--learning-rate", o->train.learning_rate,
+                 "0 = 2e-4 / sqrt(latents / 2^14), with signum 5e-3 / sqrt(latents / 2^14)");
   cli.add_option("--warmup-steps", o->train.warmup_steps, "0 = the smaller of 1000 and a tenth of the steps");
   cli.add_option("--auxk-alpha", o->train.auxk_alpha, "weight of the auxiliary loss against dead latents");
+  cli.add_flag("--multi-topk", o->train.multi_topk,
+               "the loss also counts the FVU with 4 K latents, weight 1/8: K may then be raised after training");
   add_quantity(cli, "--dead-after", o->train.dead_after_tokens,
                "tokens of silence that make a latent dead; 0 = 5 % of the tokens, at most 10M");
   add_quantity(cli, "--checkpoint-every", o->train.checkpoint_every_tokens, "tokens between checkpoints");

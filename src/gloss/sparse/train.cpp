@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 
 #include "gloss/base/error.h"
@@ -13,6 +15,7 @@
 #include "gloss/sparse/format.h"
 #include "gloss/sparse/shuffled_rows.h"
 #include "gloss/sparse/train_files.h"
+#include "gloss/sparse/train_optimizer.h"
 #include "gloss/sparse/train_step.h"
 
 namespace gloss::sparse {
@@ -30,8 +33,9 @@ struct Plan {
   bool transcoder = false;
   Settings settings;
 
-  /// Linear warm-up, then linear to 0. `step` counts from 0.
+  /// Linear warm-up, then linear to 0; sign descent averages instead. `step` counts from 0.
   double rate_of(std::uint64_t step) const {
+    if (options.optimizer == Optimizer::signum) return rate;
     if (step < warmup) return rate * static_cast<double>(step + 1) / static_cast<double>(warmup);
     return rate * static_cast<double>(steps - step) / static_cast<double>(steps - warmup);
   }
@@ -68,15 +72,19 @@ Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hoo
   // Never all of the steps: the rate must also come down.
   plan.warmup = std::min<std::uint64_t>(o.warmup_steps != 0 ? o.warmup_steps : std::min(kMaxWarmup, plan.steps / 10),
                                         plan.steps - 1);
-  plan.rate = o.learning_rate > 0 ? o.learning_rate : 2e-4 / std::sqrt(static_cast<double>(o.latents) / 16384.0);
+  const bool signum = o.optimizer == Optimizer::signum;
+  plan.rate = o.learning_rate > 0 ? o.learning_rate
+                                  : (signum ? 5e-3 : 2e-4) / std::sqrt(static_cast<double>(o.latents) / 16384.0);
   plan.checkpoint_every = std::max<std::uint64_t>(o.checkpoint_every_tokens / o.batch_tokens, 1);
   plan.settings = {{"latents", std::to_string(o.latents)},
                    {"k", std::to_string(o.k)},
                    {"tokens", std::to_string(plan.tokens())},
                    {"batch tokens", std::to_string(o.batch_tokens)},
+                   {"optimizer", signum ? "signum" : "adam"},
                    {"learning rate", fmt::format("{}", plan.rate)},
                    {"warm-up steps", std::to_string(plan.warmup)},
                    {"auxk alpha", fmt::format("{}", o.auxk_alpha)},
+                   {"multi-TopK", o.multi_topk ? "yes" : "no"},
                    {"dead after tokens", std::to_string(plan.dead_after)},
                    {"unit decoder rows", o.normalize_decoder && !plan.transcoder ? "yes" : "no"},
                    {"kind", plan.transcoder ? "transcoder" : "autoencoder"},
@@ -111,6 +119,10 @@ void centre_on(TrainState& state, const ShuffledRows::Rows& first) {
 }
 
 CoderData coder_of(const Plan& plan, const TrainState& state) {
+  const bool unit_rows = plan.options.normalize_decoder && !plan.transcoder;
+  const Parameters weights = plan.options.optimizer == Optimizer::signum
+                                 ? signum_result(state, unit_rows, plan.options.threads)
+                                 : state.weights;
   const auto copy = [](const AlignedFloats& v) { return std::vector<float>(v.begin(), v.end()); };
   CoderData data;
   data.info.activation = "topk";
@@ -118,43 +130,64 @@ CoderData coder_of(const Plan& plan, const TrainState& state) {
   data.info.latents = plan.options.latents;
   data.info.k = plan.options.k;
   data.info.transcoder = plan.transcoder;
-  data.w_enc = copy(state.weights.encoder);
-  data.b_enc = copy(state.weights.encoder_bias);
-  data.w_dec = copy(state.weights.decoder);
-  data.b_dec = copy(state.weights.decoder_bias);
+  data.w_enc = copy(weights.encoder);
+  data.b_enc = copy(weights.encoder_bias);
+  data.w_dec = copy(weights.decoder);
+  data.b_dec = copy(weights.decoder_bias);
   return data;
 }
 
 class Training {
  public:
-  Training(std::filesystem::path folder, Plan plan, const Source& source, Reporter& reporter)
-      : folder_(std::move(folder)),
+  Training(const TrainJob& job, Plan plan, Reporter& reporter)
+      : folder_(job.folder),
         plan_(std::move(plan)),
         reporter_(reporter),
-        rows_(source, plan_.options.batch_tokens, plan_.steps, plan_.options.seed),
-        stepper_(plan_.options.latents, source.width, plan_.options, plan_.dead_after, plan_.transcoder),
-        width_(source.width) {}
-
-  TrainResult run() {
+        rows_(job.source, plan_.options.batch_tokens, plan_.steps, plan_.options.seed),
+        stepper_(plan_.options.latents, job.source.width, plan_.options, plan_.dead_after, plan_.transcoder),
+        width_(job.source.width) {
     begin();
-    Curve curve(folder_ / "train.csv", state_.step);
+    curve_.emplace(folder_ / "train.csv", state_.step);
+    first_step_ = state_.step;
+  }
+
+  bool done() const { return state_.step >= plan_.steps; }
+  std::uint64_t steps_done() const { return state_.step; }
+  std::uint64_t tokens_done() const { return state_.step * plan_.options.batch_tokens; }
+  std::uint64_t tokens() const { return plan_.tokens(); }
+
+  /// One step, and a checkpoint when it is time. Requires: not done().
+  StepStats step() {
     const auto start = std::chrono::steady_clock::now();
-    const std::uint64_t first_step = state_.step;
-    TrainResult result;
-    while (state_.step < plan_.steps) {
-      const ShuffledRows::Rows rows = rows_.rows_of(state_.step);
-      const StepStats stats =
-          stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step), rows.target);
-      const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-      result.tokens_per_second =
-          static_cast<double>((state_.step - first_step) * plan_.options.batch_tokens) / spent.count();
-      report(stats, curve, result.tokens_per_second);
-      if (state_.step % plan_.checkpoint_every == 0 || interrupted()) save(curve);
-      stop_if_interrupted();
-    }
-    save(curve);  // so that an end that fails, on a full disk say, is made up for by running again
+    const ShuffledRows::Rows rows = rows_.rows_of(state_.step);
+    const StepStats stats =
+        stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step), rows.target);
+    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const std::uint64_t every = std::max<std::uint64_t>(1, plan_.steps / kCurveLines);
+    if (state_.step % every == 0 || done()) curve_->add(state_.step, tokens_done(), stats, tokens_per_second());
+    if (state_.step % plan_.checkpoint_every == 0) save();
+    return stats;
+  }
+
+  void save() const {
+    curve_->save();
+    write_checkpoint(folder_, state_, plan_.settings);
+  }
+
+  /// Writes the coder. Requires: done().
+  TrainResult finish() const {
+    save();  // so that an end that fails, on a full disk say, is made up for by running again
     save_sparsify(folder_, coder_of(plan_, state_), plan_.options.normalize_decoder && !plan_.transcoder);
-    finish(result);
+    TrainResult result;
+    result.tokens = plan_.tokens();
+    result.tokens_per_second = tokens_per_second();
+    result.fvu = std::accumulate(state_.recent_fvu.begin(), state_.recent_fvu.end(), 0.0) /
+                 static_cast<double>(std::max<std::size_t>(state_.recent_fvu.size(), 1));
+    result.dead =
+        static_cast<std::uint32_t>(std::count_if(state_.tokens_since_fired.begin(), state_.tokens_since_fired.end(),
+                                                 [this](std::uint64_t tokens) { return tokens > plan_.dead_after; }));
+    write_result(folder_, plan_.settings, result);
+    std::filesystem::remove_all(folder_ / "checkpoint");
     return result;
   }
 
@@ -172,30 +205,9 @@ class Training {
     centre_on(state_, rows_.rows_of(0));
   }
 
-  void report(const StepStats& stats, Curve& curve, double tokens_per_second) {
-    const std::uint64_t tokens = state_.step * plan_.options.batch_tokens;
-    const std::uint64_t every = std::max<std::uint64_t>(1, plan_.steps / kCurveLines);
-    if (state_.step % every == 0 || state_.step == plan_.steps)
-      curve.add(state_.step, tokens, stats, tokens_per_second);
-    const std::string detail =
-        fmt::format("loss {:.4f}, FVU {:.4f}, dead {}, L0 {:.1f}", stats.loss, stats.fvu, stats.dead, stats.l0);
-    reporter_.progress({"train", tokens, plan_.tokens(), "tokens", detail});
-  }
-
-  void save(const Curve& curve) const {
-    curve.save();
-    write_checkpoint(folder_, state_, plan_.settings);
-  }
-
-  void finish(TrainResult& result) const {
-    result.tokens = plan_.tokens();
-    result.fvu = std::accumulate(state_.recent_fvu.begin(), state_.recent_fvu.end(), 0.0) /
-                 static_cast<double>(std::max<std::size_t>(state_.recent_fvu.size(), 1));
-    result.dead =
-        static_cast<std::uint32_t>(std::count_if(state_.tokens_since_fired.begin(), state_.tokens_since_fired.end(),
-                                                 [this](std::uint64_t tokens) { return tokens > plan_.dead_after; }));
-    write_result(folder_, plan_.settings, result);
-    std::filesystem::remove_all(folder_ / "checkpoint");
+  double tokens_per_second() const {
+    const auto tokens = static_cast<double>((state_.step - first_step_) * plan_.options.batch_tokens);
+    return seconds_ > 0.0 ? tokens / seconds_ : 0.0;
   }
 
   std::filesystem::path folder_;
@@ -205,19 +217,53 @@ class Training {
   Stepper stepper_;
   std::size_t width_;
   TrainState state_;
+  std::optional<Curve> curve_;
+  std::uint64_t first_step_ = 0;
+  double seconds_ = 0.0;  // spent in steps
 };
+
+/// Tokens of all trainings together, and how the one that made the last step is doing.
+void report(const std::vector<std::unique_ptr<Training>>& all, const StepStats& stats, Reporter& reporter) {
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;
+  for (const auto& training : all) {
+    done += training->tokens_done();
+    total += training->tokens();
+  }
+  reporter.progress(
+      {"train", done, total, "tokens",
+       fmt::format("loss {:.4f}, FVU {:.4f}, dead {}, L0 {:.1f}", stats.loss, stats.fvu, stats.dead, stats.l0)});
+}
 
 }  // namespace
 
-TrainResult train_topk(const std::filesystem::path& folder, const std::string& hookpoint, const TrainOptions& options,
-                       const Source& source, Reporter& reporter) {
-  Plan plan = plan_of(options, source, hookpoint);
-  if (const std::optional<TrainResult> done = read_result(folder, plan.settings)) {
-    reporter.info(fmt::format("{}: already trained, nothing to do", folder.string()));
-    return *done;
+std::vector<TrainResult> train_topk(const std::vector<TrainJob>& jobs, const TrainOptions& options,
+                                    Reporter& reporter) {
+  std::vector<TrainResult> results(jobs.size());
+  std::vector<std::unique_ptr<Training>> running;
+  std::vector<std::size_t> job_of;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    Plan plan = plan_of(options, jobs[i].source, jobs[i].hookpoint);
+    if (const std::optional<TrainResult> done = read_result(jobs[i].folder, plan.settings)) {
+      reporter.info(fmt::format("{}: already trained, nothing to do", jobs[i].folder.string()));
+      results[i] = *done;
+      continue;
+    }
+    std::filesystem::create_directories(jobs[i].folder);
+    running.push_back(std::make_unique<Training>(jobs[i], std::move(plan), reporter));
+    job_of.push_back(i);
   }
-  std::filesystem::create_directories(folder);
-  return Training(folder, std::move(plan), source, reporter).run();
+  const auto behind = [](const auto& a, const auto& b) { return a->steps_done() < b->steps_done(); };
+  while (!running.empty()) {
+    Training& next = **std::min_element(running.begin(), running.end(), behind);
+    if (next.done()) break;
+    report(running, next.step(), reporter);
+    if (!interrupted()) continue;
+    for (const auto& training : running) training->save();
+    stop_if_interrupted();
+  }
+  for (std::size_t i = 0; i < running.size(); ++i) results[job_of[i]] = running[i]->finish();
+  return results;
 }
 
 }  // namespace gloss::sparse

@@ -10,14 +10,19 @@
 
 namespace gloss::sparse {
 
+/// signum: schedule-free descent along the sign of the gradient, sparsify's default. Constant rate, no warm-up.
+enum class Optimizer : std::uint8_t { adam, signum };
+
 struct TrainOptions {
   std::uint32_t latents = 4096;       // F
   std::uint32_t k = 32;               // K
   std::uint64_t tokens = 5'000'000;   // to train on
   std::uint32_t batch_tokens = 1024;  // per optimizer step
-  double learning_rate = 0.0;         // 0 = 2e-4 / sqrt(F / 2^14)
-  std::uint32_t warmup_steps = 0;     // 0 = min(1000, 10 % of the steps)
+  Optimizer optimizer = Optimizer::adam;
+  double learning_rate = 0.0;      // 0 = 2e-4 / sqrt(F / 2^14); signum: 5e-3 / sqrt(F / 2^14)
+  std::uint32_t warmup_steps = 0;  // 0 = min(1000, 10 % of the steps)
   double auxk_alpha = 1.0 / 32.0;
+  bool multi_topk = false;              // the loss also counts the FVU at 4 K, with weight 1/8
   std::uint64_t dead_after_tokens = 0;  // 0 = 5 % of `tokens`, at most 10M
   bool normalize_decoder = true;
   std::uint64_t seed = 1;
@@ -43,12 +48,20 @@ struct TrainResult {
   double tokens_per_second = 0.0;
 };
 
-/// Trains and writes the sparsify layout (cfg.json, sae.safetensors) to `folder`, with train.csv (step, tokens, loss,
-/// fvu, auxk, dead, l0, tokens_per_second). Checkpoints go to folder/checkpoint; an interrupted training goes on there
-/// and ends with the same coder, byte for byte. A finished folder of the same settings is left as it is.
-/// Errors: interrupted (after a checkpoint); bad_input when the folder holds a training of other settings (says which)
-/// or a coder that no training left there, and for activations that are not finite; usage for options out of range.
-TrainResult train_topk(const std::filesystem::path& folder, const std::string& hookpoint, const TrainOptions& options,
-                       const Source& source, Reporter& reporter);
+/// One coder to train.
+struct TrainJob {
+  std::filesystem::path folder;
+  std::string hookpoint;
+  Source source;
+};
+
+/// Trains each and writes the sparsify layout (cfg.json, sae.safetensors) to its folder, with train.csv (step, tokens,
+/// loss, fvu, auxk, dead, l0, tokens_per_second). The jobs take steps in turn, so that their sources may share a
+/// forward pass; each ends with the bytes it would have alone. Checkpoints go to folder/checkpoint; an interrupted
+/// training goes on there and ends with the same coder, byte for byte. A finished folder of the same settings is left
+/// as it is. Errors: interrupted (after a checkpoint); bad_input when a folder holds a training of other settings (says
+/// which) or a coder that no training left there, and for activations that are not finite; usage for options out of
+/// range.
+std::vector<TrainResult> train_topk(const std::vector<TrainJob>& jobs, const TrainOptions& options, Reporter& reporter);
 
 }  // namespace gloss::sparse

@@ -5,27 +5,19 @@
 #include <numeric>
 
 #include "gloss/base/error.h"
-#include "gloss/base/parallel.h"
 #include "gloss/base/random.h"
+#include "gloss/sparse/blocks.h"
+#include "gloss/sparse/train_optimizer.h"
 
 namespace gloss::sparse {
 namespace {
 
-// Fixed sizes of the tasks that threads share: sums are made within a block, then over the blocks in order.
+// Sums are made within a block, then over the blocks in order.
 constexpr std::size_t kRowsPerBlock = 64;
-constexpr std::size_t kLatentsPerBlock = 64;
 constexpr double kMostNorm = 1.0;  // of all gradients together
 constexpr double kTiny = 1e-6;
-
-std::size_t block_count(std::size_t items, std::size_t per_block) { return (items + per_block - 1) / per_block; }
-
-/// body(block, begin, end) for blocks of [0, items).
-template <class Body>
-void for_blocks(std::size_t items, std::size_t per_block, std::size_t threads, const Body& body) {
-  parallel_for(block_count(items, per_block), threads, [&](std::size_t block, std::size_t) {
-    body(block, block * per_block, std::min(items, (block + 1) * per_block));
-  });
-}
+constexpr std::uint32_t kMultiple = 4;  // K of the multi-TopK term, in K
+constexpr double kMultiWeight = 1.0 / 8.0;
 
 float dot(const float* a, const float* b, std::size_t width) {
   constexpr std::uint32_t kRow = 0;
@@ -120,6 +112,10 @@ void Gradients::select(const Parameters& weights, const Batch& batch, std::span<
   };
   main_.resize(batch.rows, options_.k);
   run(encoder_, main_, {});
+  // A larger K keeps more of the same encoding, but one encoding for both would make the usual one slower.
+  const auto larger = static_cast<std::uint32_t>(std::min<std::size_t>(kMultiple * options_.k, weights.latents()));
+  multi_.resize(batch.rows, options_.multi_topk ? larger : 0);
+  if (options_.multi_topk) run(encoder_, multi_, {});
   const bool wanted = options_.auxk_alpha > 0.0 && !dead.empty();
   const std::size_t most = std::max<std::size_t>(1, width / 2);
   aux_.resize(batch.rows, wanted ? static_cast<std::uint32_t>(std::min(most, dead.size())) : 0);
@@ -158,18 +154,42 @@ void Gradients::backward_row(const Parameters& weights, const Batch& batch, std:
            main_.active[row], width);
 }
 
+/// The error with 4 K latents, and its slopes.
+void Gradients::backward_multi(const Parameters& weights, const Batch& batch, std::size_t row, float slope,
+                               BlockSums& sums) {
+  const std::size_t width = weights.width();
+  const Kernels& run = kernels();
+  const std::size_t at = row * multi_.k;
+  float* error = slope_.data() + (slopes_of(multi_, batch.rows) + row) * width;
+  std::copy_n(weights.decoder_bias.data(), width, error);
+  run.weighted_sum(error, weights.decoder.data(), multi_.latent.data() + at, multi_.value.data() + at,
+                   multi_.active[row], width);
+  for (std::size_t d = 0; d < width; ++d) error[d] = batch.target[row * width + d] - error[d];
+  sums.multi_error += double{dot(error, error, width)};
+  for (std::size_t d = 0; d < width; ++d) {
+    error[d] *= slope;
+    sums.bias[d] += error[d];
+  }
+  run.dots(multi_.slope.data() + at, error, weights.decoder.data(), multi_.latent.data() + at, multi_.active[row],
+           width);
+}
+
 void Gradients::backward_rows(const Parameters& weights, const Batch& batch, double variance, double aux_scale) {
-  slope_.resize((aux_.k > 0 ? 2 : 1) * batch.rows * weights.width());
+  slope_.resize((std::size_t{1} + (aux_.k > 0 ? 1 : 0) + (multi_.k > 0 ? 1 : 0)) * batch.rows * weights.width());
   blocks_.assign(block_count(batch.rows, kRowsPerBlock), {});
   const auto slope = static_cast<float>(-2.0 / variance);
   const auto aux_slope = static_cast<float>(2.0 * options_.auxk_alpha * aux_scale / variance);
   for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
     blocks_[block].bias.assign(weights.width(), 0.0F);
-    for (std::size_t row = begin; row < end; ++row) backward_row(weights, batch, row, slope, aux_slope, blocks_[block]);
+    for (std::size_t row = begin; row < end; ++row) {
+      backward_row(weights, batch, row, slope, aux_slope, blocks_[block]);
+      if (multi_.k > 0) backward_multi(weights, batch, row, slope * static_cast<float>(kMultiWeight), blocks_[block]);
+    }
   });
 }
 
-/// Counting sort of the positive entries by latent; within one, main_ before aux_, and rows ascending.
+/// Counting sort of the positive entries by latent; within one, main_ before aux_ before multi_, and
+/// rows ascending.
 void Gradients::group_by_latent(std::size_t rows) {
   const std::size_t latents = gradient_.latents();
   const auto each_entry = [rows](const Selection& s, const auto& body) {
@@ -181,7 +201,9 @@ void Gradients::group_by_latent(std::size_t rows) {
   each_entry(main_, [&](std::size_t, std::size_t i) { ++firings_[main_.latent[i]]; });
   begin_.assign(latents + 1, 0);
   std::copy(firings_.begin(), firings_.end(), begin_.begin() + 1);
-  if (aux_.k > 0) each_entry(aux_, [&](std::size_t, std::size_t i) { ++begin_[aux_.latent[i] + 1]; });
+  for (const Selection* s : {&aux_, &multi_}) {
+    if (s->k > 0) each_entry(*s, [&](std::size_t, std::size_t i) { ++begin_[s->latent[i] + 1]; });
+  }
   std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
   input_row_.resize(begin_.back());
   slope_row_.resize(begin_.back());
@@ -198,7 +220,9 @@ void Gradients::group_by_latent(std::size_t rows) {
     });
   };
   place(main_, 0);
-  if (aux_.k > 0) place(aux_, rows);
+  for (const Selection* s : {&aux_, &multi_}) {
+    if (s->k > 0) place(*s, slopes_of(*s, rows));
+  }
 }
 
 /// Gradients of one latent's rows. along_bias [D] gathers sum over latents of (d loss / d encoder_bias) encoder: as x -
@@ -280,36 +304,11 @@ StepStats Gradients::compute(const Parameters& weights, const Batch& batch, std:
   for (const BlockSums& block : blocks_) {
     stats.fvu += block.error / total;
     stats.auxk += aux_scale * block.aux_error / total;
+    stats.multi += block.multi_error / total;
     stats.l0 += block.count / static_cast<double>(batch.rows);
   }
-  stats.loss = stats.fvu + options_.auxk_alpha * stats.auxk;
+  stats.loss = stats.fvu + options_.auxk_alpha * stats.auxk + kMultiWeight * stats.multi;
   return stats;
-}
-
-void adam_update(TrainState& state, const Parameters& gradient, std::uint64_t step, double rate, double scale,
-                 std::size_t threads) {
-  constexpr double kBeta1 = 0.9;
-  constexpr double kBeta2 = 0.999;
-  constexpr double kEpsilon = 1e-8;
-  // With corrections c1, c2: rate (m/c1) / (sqrt(v/c2) + epsilon) = (rate sqrt(c2)/c1) m / (sqrt(v) + epsilon
-  // sqrt(c2)).
-  const double c1 = 1.0 - std::pow(kBeta1, static_cast<double>(step));
-  const double root_c2 = std::sqrt(1.0 - std::pow(kBeta2, static_cast<double>(step)));
-  const auto f32 = [](double v) { return static_cast<float>(v); };
-  const AdamStep adam{f32(kBeta1),       f32(1.0 - kBeta1),        f32(kBeta2),
-                      f32(1.0 - kBeta2), f32(rate * root_c2 / c1), f32(kEpsilon * root_c2),
-                      f32(scale)};
-  const auto run = [&](AlignedFloats Parameters::*part, std::size_t begin, std::size_t count) {
-    kernels().adam((state.weights.*part).data() + begin, (state.first.*part).data() + begin,
-                   (state.second.*part).data() + begin, (gradient.*part).data() + begin, count, adam);
-  };
-  const std::size_t width = gradient.width();
-  for_blocks(gradient.latents(), kLatentsPerBlock, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-    run(&Parameters::encoder, begin * width, (end - begin) * width);
-    run(&Parameters::decoder, begin * width, (end - begin) * width);
-    run(&Parameters::encoder_bias, begin, end - begin);
-  });
-  run(&Parameters::decoder_bias, 0, width);
 }
 
 TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder) {
@@ -332,7 +331,9 @@ TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t s
 
 Stepper::Stepper(std::size_t latents, std::size_t width, const TrainOptions& options, std::uint64_t dead_after,
                  bool transcoder)
-    : options_{options.k, options.auxk_alpha, transcoder, options.normalize_decoder && !transcoder, options.threads},
+    : options_{options.k,       options.auxk_alpha, transcoder, options.normalize_decoder && !transcoder,
+               options.threads, options.multi_topk},
+      optimizer_(options.optimizer),
       width_(width),
       dead_after_(dead_after),
       gradients_(options_) {
@@ -351,23 +352,17 @@ StepStats Stepper::step(TrainState& state, std::span<const float> rows, std::siz
   state.recent_fvu.push_back(stats.fvu);
   if (state.recent_fvu.size() > kRecentSteps) state.recent_fvu.erase(state.recent_fvu.begin());
   ++state.step;
-  adam_update(state, gradients_.gradient(), state.step, rate, std::min(1.0, kMostNorm / (gradients_.norm() + kTiny)),
-              options_.threads);
-  if (options_.normalize_decoder) normalize_rows(state.weights.decoder, width_, options_.threads);
+  const Parameters& gradient = gradients_.gradient();
+  if (optimizer_ == Optimizer::signum) {
+    signum_update(state, gradient, state.step, rate, options_.normalize_decoder, options_.threads);
+  } else {
+    const double clipped = std::min(1.0, kMostNorm / (gradients_.norm() + kTiny));
+    adam_update(state, gradient, state.step, rate, clipped, options_.threads);
+    if (options_.normalize_decoder) normalize_rows(state.weights.decoder, width_, options_.threads);
+  }
   for (std::size_t latent = 0; latent < state.tokens_since_fired.size(); ++latent)
     state.tokens_since_fired[latent] = gradients_.firings()[latent] > 0 ? 0 : state.tokens_since_fired[latent] + count;
   return stats;
-}
-
-void normalize_rows(AlignedFloats& values, std::size_t width, std::size_t threads) {
-  for_blocks(values.size() / width, kLatentsPerBlock, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-    for (std::size_t row = begin; row < end; ++row) {
-      float* at = values.data() + row * width;
-      const float norm = std::sqrt(dot(at, at, width));
-      if (norm == 0.0F) continue;
-      for (std::size_t d = 0; d < width; ++d) at[d] /= norm;
-    }
-  });
 }
 
 }  // namespace gloss::sparse

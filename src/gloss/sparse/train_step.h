@@ -31,6 +31,7 @@ struct StepOptions {
   bool transcoder = false;        // decoder_bias is not subtracted from the input
   bool normalize_decoder = true;  // gradients along a decoder row are removed
   std::size_t threads = 1;
+  bool multi_topk = false;  // the FVU at 4 K counts too, with weight 1/8
 };
 
 /// Shapes: input, target [rows, D] row-major, finite; the same pointer for an autoencoder.
@@ -40,9 +41,10 @@ struct Batch {
   const float* target = nullptr;
 };
 
-/// loss = fvu + alpha * auxk; l0: mean number of positive latents of a row; dead: latents the step took for dead.
+/// loss = fvu + alpha * auxk + multi / 8; l0: mean number of positive latents of a row; dead: latents the step took for
+/// dead.
 struct StepStats {
-  double loss = 0.0, fvu = 0.0, auxk = 0.0, l0 = 0.0;
+  double loss = 0.0, fvu = 0.0, auxk = 0.0, multi = 0.0, l0 = 0.0;
   std::uint32_t dead = 0;
 };
 
@@ -52,9 +54,11 @@ class Gradients {
   explicit Gradients(const StepOptions& options) : options_(options) {}
 
   ///     fvu  = sum |e|^2 / V,  e = y - (W_dec^T TopK(relu(W_enc (x - decoder_bias) + encoder_bias), K) +
-  ///     decoder_bias),  V = sum |y - mean(y)|^2 auxk = s * sum |e' - e|^2 / V,  e' = W_dec^T TopK over the dead, k_aux
-  ///     = min(D/2, dead), s = min(dead/(D/2), 1),
-  /// e constant in the second line. A value of 0 passes no gradient (the ReLU's).
+  ///     decoder_bias),  V = sum |y - mean(y)|^2
+  ///     auxk = s * sum |e' - e|^2 / V,  e' = W_dec^T TopK over the dead, k_aux = min(D/2, dead),
+  ///     s = min(dead/(D/2), 1), e constant here
+  ///     multi = sum |e4|^2 / V,  e4 = e with TopK(.., 4 K).
+  /// A value of 0 passes no gradient (the ReLU's).
   /// `dead`: latents, ascending. Errors: bad_input when the batch has no variance.
   StepStats compute(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead);
 
@@ -74,7 +78,7 @@ class Gradients {
   };
   /// Sums over a block of rows, added up in the order of the blocks.
   struct BlockSums {
-    double error = 0.0, aux_error = 0.0, count = 0.0;
+    double error = 0.0, aux_error = 0.0, multi_error = 0.0, count = 0.0;
     std::vector<float> bias;  // [D]
   };
 
@@ -84,6 +88,11 @@ class Gradients {
   void backward_rows(const Parameters& weights, const Batch& batch, double variance, double aux_scale);
   void backward_row(const Parameters& weights, const Batch& batch, std::size_t row, float slope, float aux_slope,
                     BlockSums& sums);
+  void backward_multi(const Parameters& weights, const Batch& batch, std::size_t row, float slope, BlockSums& sums);
+  /// Where the slopes of `s` begin in slope_, in rows. Requires: s is not main_.
+  std::size_t slopes_of(const Selection& s, std::size_t rows) const {
+    return &s == &multi_ && aux_.k > 0 ? 2 * rows : rows;
+  }
   void group_by_latent(std::size_t rows);
   void gather_gradients(const Parameters& weights);
   void gather_latent(const Parameters& weights, std::size_t latent, std::vector<float>& along_bias);
@@ -94,9 +103,9 @@ class Gradients {
   double norm_ = 0.0;
   std::vector<std::uint32_t> firings_;
   TopkEncoder encoder_, dead_encoder_;
-  Selection main_, aux_;
+  Selection main_, aux_, multi_;
   AlignedFloats centred_;  // [N, D]: what the encoder multiplies
-  AlignedFloats slope_;    // [2, N, D]: d loss / d reconstruction, then the same of e'
+  AlignedFloats slope_;    // [1 to 3, N, D]: d loss / d reconstruction, then the same of e' and of e4 if there are any
   std::vector<BlockSums> blocks_;
   // Entries of all selections, sorted by latent, then row: where the latent's begin, and each one's row and numbers.
   std::vector<std::size_t> begin_;                    // [F + 1]
@@ -108,7 +117,7 @@ inline constexpr std::size_t kRecentSteps = 50;
 
 /// Everything a training goes on from.
 struct TrainState {
-  Parameters weights, first, second;              // first and second moments of the gradients
+  Parameters weights, first, second;              // moments of the gradients; of sign descent its z and x
   std::vector<std::uint64_t> tokens_since_fired;  // [F]
   std::vector<double> recent_fvu;                 // of the last kRecentSteps steps
   std::uint64_t step = 0;                         // steps done
@@ -118,7 +127,8 @@ struct TrainState {
 /// with unit rows, a transcoder's is 0.
 TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder = false);
 
-/// Steps of Adam (0.9, 0.999) with the gradient's norm clipped at 1, unit decoder rows, and the count of dead latents.
+/// Steps of Adam (0.9, 0.999) with the gradient's norm clipped at 1, or of sign descent (train_optimizer.h); unit
+/// decoder rows, and the count of dead latents.
 class Stepper {
  public:
   Stepper(std::size_t latents, std::size_t width, const TrainOptions& options, std::uint64_t dead_after,
@@ -131,17 +141,11 @@ class Stepper {
 
  private:
   StepOptions options_;
+  Optimizer optimizer_;
   std::size_t width_;
   std::uint64_t dead_after_;
   Gradients gradients_;
   std::vector<std::uint32_t> dead_;
 };
-
-/// Step number `step` (from 1) of Adam, gradients times `scale`. Source: Kingma & Ba 2015, algorithm 1.
-void adam_update(TrainState& state, const Parameters& gradient, std::uint64_t step, double rate, double scale,
-                 std::size_t threads);
-
-/// Scales every row of [rows, D] to unit norm; rows of norm 0 stay.
-void normalize_rows(AlignedFloats& values, std::size_t width, std::size_t threads);
 
 }  // namespace gloss::sparse

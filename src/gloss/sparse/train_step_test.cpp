@@ -11,6 +11,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/random.h"
 #include "gloss/sparse/test_coder.h"
+#include "gloss/sparse/train_optimizer.h"
 
 namespace gloss::sparse {
 namespace {
@@ -48,7 +49,7 @@ torch::Tensor leaf(const float* values, std::int64_t rows, std::int64_t columns)
 }
 
 struct Reference {
-  double fvu = 0.0, auxk = 0.0;
+  double fvu = 0.0, auxk = 0.0, multi = 0.0;
   torch::Tensor encoder, encoder_bias, decoder, decoder_bias;  // gradients
 };
 
@@ -83,6 +84,11 @@ Reference reference(const Problem& p, const StepOptions& o) {
     r.auxk = auxk.item<double>();
     loss = loss + o.auxk_alpha * auxk;
   }
+  if (o.multi_topk) {
+    const torch::Tensor multi = (y - (torch::mm(keep(z, std::min(4 * k, latents)), wd) + bd)).square().sum() / variance;
+    r.multi = multi.item<double>();
+    loss = loss + multi / 8.0;
+  }
   loss.backward();
   r.encoder = we.grad();
   r.encoder_bias = be.grad();
@@ -114,7 +120,8 @@ void expect_gradients(const Problem& p, const StepOptions& o) {
   const Reference wanted = reference(p, o);
   EXPECT_NEAR(stats.fvu, wanted.fvu, 1e-6);
   EXPECT_NEAR(stats.auxk, wanted.auxk, 1e-6);
-  EXPECT_NEAR(stats.loss, wanted.fvu + o.auxk_alpha * wanted.auxk, 1e-6);
+  EXPECT_NEAR(stats.multi, wanted.multi, 1e-6);
+  EXPECT_NEAR(stats.loss, wanted.fvu + o.auxk_alpha * wanted.auxk + wanted.multi / 8.0, 1e-6);
   EXPECT_LT(difference(gradients.gradient().encoder, wanted.encoder), kTolerance);
   EXPECT_LT(difference(gradients.gradient().encoder_bias, wanted.encoder_bias), kTolerance);
   EXPECT_LT(difference(gradients.gradient().decoder, wanted.decoder), kTolerance);
@@ -132,6 +139,12 @@ TEST(Gradients, AgreeWithAutogradWithoutDeadLatents) {
 TEST(Gradients, AgreeWithAutogradWithTheAuxiliaryLoss) {
   expect_gradients(Problem::random({130, 16, 100, 3}, 40, 2), {3, 0.5, false, true, 1});  // more dead than D/2
   expect_gradients(Problem::random({65, 17, 100, 3}, 5, 3), {3, 0.5, false, true, 1});    // fewer
+}
+
+TEST(Gradients, AgreeWithAutogradWithMultiTopk) {
+  expect_gradients(Problem::random({130, 16, 100, 3}, 0, 8), {3, 0.5, false, true, 1, true});
+  expect_gradients(Problem::random({130, 16, 100, 3}, 40, 9), {3, 0.5, false, true, 2, true});  // and dead latents
+  expect_gradients(Problem::random({70, 9, 20, 6}, 0, 10), {6, 0.0, true, false, 1, true});     // 4 K is more than F
 }
 
 TEST(Gradients, AgreeWithAutogradForAFreeDecoder) {
@@ -227,6 +240,24 @@ TEST(Stepper, KeepsDecoderRowsAtUnitNorm) {
     for (std::size_t d = 0; d < 8; ++d) square += std::pow(double{state.weights.decoder[f * 8 + d]}, 2);
     EXPECT_NEAR(square, 1.0, 1e-6);
   }
+}
+
+TEST(Signum, FollowsTheMeanOfItsSteps) {
+  // One number, gradient 1, 1, -2: z goes 1 -> 0.9 -> 0.8 -> 0.9; x is their mean.
+  TrainState state;
+  state.weights = state.first = state.second = Parameters(1, 1);
+  state.weights.encoder[0] = 1.0F;
+  Parameters gradient(1, 1);
+  const std::vector<float> gradients{1.0F, 1.0F, -2.0F};
+  const std::vector<float> means{0.9F, 0.85F, 0.8666667F};
+  const std::vector<float> points{0.9F, 0.8475F, 0.8683333F};  // 0.95 x + 0.05 z
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    gradient.encoder[0] = gradients[step];
+    signum_update(state, gradient, step + 1, 0.1, false, 1);
+    EXPECT_NEAR(state.second.encoder[0], means[step], 1e-6) << step;
+    EXPECT_NEAR(state.weights.encoder[0], points[step], 1e-6) << step;
+  }
+  EXPECT_EQ(signum_result(state, false, 1).encoder[0], state.second.encoder[0]);
 }
 
 }  // namespace

@@ -61,12 +61,12 @@ class TrainTest : public ::testing::Test {
   void TearDown() override { set_interrupted(false); }
 
   TrainResult train(const fs::path& folder, const TrainOptions& options) {
-    return train_topk(folder, "layers.2", options, source_, silent_);
+    return train_topk({{folder, "layers.2", source_}}, options, silent_).at(0);
   }
   /// Interrupts after `tokens`, wherever that is, and expects the error.
   void train_until(const fs::path& folder, const TrainOptions& options, std::uint64_t tokens) {
     Interrupter reporter(tokens);
-    EXPECT_THROW(train_topk(folder, "layers.2", options, source_, reporter), Error);
+    EXPECT_THROW(train_topk({{folder, "layers.2", source_}}, options, reporter).at(0), Error);
     set_interrupted(false);
   }
   static std::string coder_bytes(const fs::path& folder) {
@@ -99,7 +99,7 @@ TEST_F(TrainTest, WritesACoderThatLoadsAndExplainsTheVariance) {
 
 TEST_F(TrainTest, ReportsLossFvuDeadAndL0) {
   Interrupter reporter(0);
-  train_topk(folder_.path() / "c", "layers.2", small_options(), source_, reporter);
+  train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   ASSERT_EQ(reporter.details_.size(), 60U);
   EXPECT_THAT(reporter.details_.back(), ::testing::MatchesRegex("loss [0-9.]+, FVU [0-9.]+, dead [0-9]+, L0 [0-9.]+"));
 }
@@ -112,7 +112,7 @@ TEST_F(TrainTest, AnInterruptedTrainingEndsWithTheSameBytes) {
     train_until(folder, options, tokens);
     EXPECT_FALSE(fs::exists(folder / "cfg.json"));
     Interrupter reporter(0);
-    const TrainResult result = train_topk(folder, "layers.2", options, source_, reporter);
+    const TrainResult result = train_topk({{folder, "layers.2", source_}}, options, reporter).at(0);
     EXPECT_THAT(reporter.infos_, ::testing::ElementsAre("going on at token " + std::to_string(tokens) + " of 6000"));
     EXPECT_EQ(coder_bytes(folder), coder_bytes(folder_.path() / "whole")) << "interrupted after " << tokens;
     EXPECT_EQ(result.fvu, whole.fvu);
@@ -120,6 +120,39 @@ TEST_F(TrainTest, AnInterruptedTrainingEndsWithTheSameBytes) {
     const std::string csv = read_file(folder / "train.csv");
     EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 61);
   }
+}
+
+TEST_F(TrainTest, SeveralTogetherAreTheSameAsEachAlone) {
+  Source other = source_;
+  other.fingerprint = "another place";
+  other.batch = [this](std::uint64_t batch) {
+    std::vector<float> rows = source_.batch(batch);
+    for (float& v : rows) v = 0.5F - v;
+    return rows;
+  };
+  const TrainOptions options = small_options();
+  train(folder_.path() / "alone a", options);
+  train_topk({{folder_.path() / "alone b", "layers.3", other}}, options, silent_);
+  const std::vector<TrainJob> both{{folder_.path() / "a", "layers.2", source_},
+                                   {folder_.path() / "b", "layers.3", other}};
+  Interrupter stopped(7300);  // of both together: in the middle
+  EXPECT_THROW(train_topk(both, options, stopped), Error);
+  set_interrupted(false);
+  EXPECT_EQ(train_topk(both, options, silent_).size(), 2U);
+  EXPECT_EQ(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "alone a"));
+  EXPECT_EQ(coder_bytes(folder_.path() / "b"), coder_bytes(folder_.path() / "alone b"));
+  EXPECT_NE(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "b"));
+}
+
+TEST_F(TrainTest, SignDescentIsResumedToTheSameBytesAndIsAnotherTraining) {
+  TrainOptions options = small_options();
+  options.optimizer = Optimizer::signum;
+  train(folder_.path() / "whole", options);
+  train_until(folder_.path() / "resumed", options, 2500);
+  train(folder_.path() / "resumed", options);
+  EXPECT_EQ(coder_bytes(folder_.path() / "resumed"), coder_bytes(folder_.path() / "whole"));
+  train(folder_.path() / "adam", small_options());
+  EXPECT_NE(coder_bytes(folder_.path() / "adam"), coder_bytes(folder_.path() / "whole"));
 }
 
 TEST_F(TrainTest, AKilledTrainingGoesOnFromItsLastCheckpoint) {
@@ -146,7 +179,7 @@ TEST_F(TrainTest, AFinishedTrainingIsLeftAsItIs) {
   const TrainResult first = train(folder_.path() / "c", small_options());
   const auto time = fs::last_write_time(folder_.path() / "c" / "sae.safetensors");
   Interrupter reporter(0);
-  const TrainResult again = train_topk(folder_.path() / "c", "layers.2", small_options(), source_, reporter);
+  const TrainResult again = train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   EXPECT_THAT(reporter.infos_, ::testing::ElementsAre(HasSubstr("already trained, nothing to do")));
   EXPECT_EQ(fs::last_write_time(folder_.path() / "c" / "sae.safetensors"), time);
   EXPECT_EQ(again.tokens, first.tokens);
@@ -168,7 +201,9 @@ TEST_F(TrainTest, RefusesAFolderOfOtherSettingsAndSaysWhichChanged) {
   }
   Source other = source_;
   other.fingerprint = "other text";
-  EXPECT_THAT(error_of([&] { train_topk(folder_.path() / "done", "layers.2", small_options(), other, silent_); }),
+  EXPECT_THAT(error_of([&] {
+                train_topk({{folder_.path() / "done", "layers.2", other}}, small_options(), silent_).at(0);
+              }),
               HasSubstr("model and text was known dictionary, is now other text"));
 }
 
@@ -216,10 +251,14 @@ TEST_F(TrainTest, RefusesActivationsThatAreNotFiniteOrOfAnotherSize) {
     if (batch == 2) rows[5 * 12 + 3] = std::numeric_limits<float>::infinity();
     return rows;
   };
-  EXPECT_THAT(error_of([&] { train_topk(folder_.path(), "h", small_options(), bad, silent_); }),
+  EXPECT_THAT(error_of([&] {
+                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+              }),
               HasSubstr("training: the model's activations hold inf (batch 2, row 5)"));
   bad.batch = [this](std::uint64_t batch) { return dictionary_.rows(batch, 69); };
-  EXPECT_THAT(error_of([&] { train_topk(folder_.path(), "h", small_options(), bad, silent_); }),
+  EXPECT_THAT(error_of([&] {
+                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+              }),
               HasSubstr("a batch of the source holds 828 values, wanted 840"));
 }
 

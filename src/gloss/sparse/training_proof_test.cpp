@@ -20,7 +20,8 @@ Outcome train(const KnownDictionary& dictionary, const TrainOptions& options) {
   const TemporaryFolder folder;
   SilentReporter silent;
   Outcome outcome;
-  outcome.result = train_topk(folder.path(), "known", options, dictionary.source(options.batch_tokens), silent);
+  outcome.result =
+      train_topk({{folder.path(), "known", dictionary.source(options.batch_tokens)}}, options, silent).at(0);
   const auto file = formats::SafeTensors::open(folder.path() / "sae.safetensors");
   outcome.recovery = dictionary.recovery(file.view<float>("W_dec", formats::Dtype::f32));
   return outcome;
@@ -45,6 +46,17 @@ TEST(TrainingProof, FindsTheDictionaryThatMadeTheData) {
   RecordProperty("fvu", std::to_string(o.result.fvu));
   EXPECT_GT(o.recovery, 0.9);
   EXPECT_LT(o.result.fvu, 0.2);
+}
+
+TEST(TrainingProof, SignDescentFindsItToo) {
+  const KnownDictionary dictionary({256, 64, 4}, 1);
+  TrainOptions options = options_for(256, 4, 400'000);
+  options.batch_tokens = 512;
+  options.optimizer = Optimizer::signum;
+  options.learning_rate = 2e-3;
+  const Outcome o = train(dictionary, options);
+  RecordProperty("recovery", std::to_string(o.recovery));
+  EXPECT_GT(o.recovery, 0.8);
 }
 
 /// The part of the error that the dead latents leave, over the last 20 of 400 steps.
