@@ -286,8 +286,30 @@ FILES = ["HumanEval.jsonl.gz", "canterbury/alice29.txt.gz", "hostile/blns.txt", 
          "multilingual/udhr-jpn.html", "multilingual/udhr-kor.html", "multilingual/udhr-rus.html",
          "multilingual/udhr-tam.html", "multilingual/udhr-tha.html", "multilingual/udhr-vie.html",
          "wagahaiwa_nekodearu.txt.gz", "wikitext-2/valid.txt.gz"]
-TOKENIZERS = ["falcon/tokenizer.json.zst", "gpt-neox/20B_tokenizer.json", "gpt2/tokenizer.json", "phi-2/tokenizer.json.zst",
+TOKENIZERS = ["all-MiniLM-L6-v2/tokenizer.json", "bert-base-uncased/tokenizer.json", "t5-small/tokenizer.json",
+              "falcon/tokenizer.json.zst", "gpt-neox/20B_tokenizer.json", "gpt2/tokenizer.json", "phi-2/tokenizer.json.zst",
               "phi-3/tokenizer.json", "roberta-base/tokenizer.json.zst"]
+
+
+# Of other makers' packages, which find no special tokens in a text.
+OTHERS = ["llama-2/tokenizer.model", "mistral/tokenizer.model.v1", "mistral/mistral_instruct_tokenizer_240323.model.v3",
+          "sentencepiece-unigram/test_model.model", "t5-small/t5_tokenizer_base.model", "llama-3/tokenizer.model",
+          "qwen/qwen.tiktoken"]
+SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<|endoftext|>"]
+
+
+def encoder(path):
+    if path.suffix == ".tiktoken" or "llama-3" in str(path):
+        import tiktoken
+        import unicodedata
+        from tiktoken.load import load_tiktoken_bpe
+        digits = "" if path.suffix == ".tiktoken" else "{1,3}"
+        words = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + digits +
+                 r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+        e = tiktoken.Encoding("ranks", pat_str=words, mergeable_ranks=load_tiktoken_bpe(str(path)), special_tokens={})
+        return lambda text: e.encode_ordinary(text if digits else unicodedata.normalize("NFC", text))
+    import sentencepiece
+    return sentencepiece.SentencePieceProcessor(model_file=str(path)).encode
 
 
 def reference_hashes(data):
@@ -308,6 +330,15 @@ def reference_hashes(data):
             text = (gzip.decompress(text) if file.endswith(".gz") else text).decode()
             ids = numpy.array(t.encode(text, add_special_tokens=False).ids, dtype="<u4")
             result[name][file] = {"tokens": len(ids), "xxh3_128": xxhash.xxh3_128_hexdigest(ids.tobytes())}
+    for name in OTHERS:
+        encode = encoder(data / "tokenizers" / name)
+        result[name] = {}
+        for file in FILES:
+            text = (data / "text" / file).read_bytes()
+            text = (gzip.decompress(text) if file.endswith(".gz") else text).decode()
+            if not any(special in text for special in SPECIAL):
+                ids = numpy.array(encode(text), dtype="<u4")
+                result[name][file] = {"tokens": len(ids), "xxh3_128": xxhash.xxh3_128_hexdigest(ids.tobytes())}
     (HERE / "reference_hashes.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
 
 
