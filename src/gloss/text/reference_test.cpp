@@ -87,18 +87,19 @@ INSTANTIATE_TEST_SUITE_P(
 
 std::vector<std::uint32_t> ids_of(const nlohmann::json& json) { return json.get<std::vector<std::uint32_t>>(); }
 
-/// What transformers made of texts, special tokens and all.
+/// What transformers made of texts, special tokens and all. (Its decoded texts are cleaned up by code of its own.)
 class TransformersVectors : public ::testing::TestWithParam<Vectors> {};
 
-TEST_P(TransformersVectors, IdsWithSpecialTokensAndTextsAreEqual) {
+TEST_P(TransformersVectors, IdsWithSpecialTokensAreEqual) {
   const auto file = shared_data("tokenizers/vectors/hf/tokenizer_tests.json");
   if (!std::filesystem::exists(file)) GTEST_SKIP() << "no " << file;
   const Tokenizer t = shared_tokenizer(GetParam().tokenizer);
-  for (const nlohmann::json& row : formats::read_json(file).at(GetParam().vectors)) {
+  const nlohmann::json all = formats::read_json(file);
+  const nlohmann::json& rows = all.at(GetParam().vectors);
+  ASSERT_GE(rows.size(), 18U);
+  for (const nlohmann::json& row : rows) {
     const auto text = row["input"].get<std::string>();
-    const std::vector<TokenId> ids = t.encode_with_special(text);
-    EXPECT_EQ(numbers(ids), ids_of(row["encoded"]["input_ids"])) << row["input"].dump();
-    EXPECT_EQ(t.decode(ids, true), row["decoded_without_special"].get<std::string>()) << row["input"].dump();
+    EXPECT_EQ(numbers(t.encode_with_special(text)), ids_of(row["encoded"]["input_ids"])) << row["input"].dump();
   }
 }
 

@@ -24,6 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
+constexpr std::size_t kMaxAdded = 16384;  // tokens of tokenizer_config.json: more than twice what any model has
+
 // As the makers' own code has them (openai/tiktoken, QwenLM/Qwen).
 constexpr const char* kLlama3Words =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
@@ -54,14 +56,20 @@ Json added_token(std::uint64_t id, const std::string& content, bool special = tr
 
 std::uint64_t vocabulary_size(const Json& tokenizer) { return tokenizer["model"]["vocab"].size(); }
 
-/// Whether an added token has an id in the vocabulary or in the list already.
-std::optional<std::uint64_t> known_id(const Json& tokenizer, const std::string& content) {
+std::optional<std::uint64_t> added_id(const Json& tokenizer, const std::string& content) {
   for (const Json& token : tokenizer["added_tokens"]) {
     if (token["content"] == content) return token["id"].get<std::uint64_t>();
   }
+  return {};
+}
+
+/// The id of an added token, or of one of the model's where those are read by name.
+std::optional<std::uint64_t> known_id(const Json& tokenizer, const std::string& content) {
+  if (const std::optional<std::uint64_t> id = added_id(tokenizer, content)) return id;
   const Json& vocab = tokenizer["model"]["vocab"];
-  const auto it = vocab.is_object() ? vocab.find(content) : vocab.end();
-  if (!vocab.is_object() || it == vocab.end() || !it->is_number_unsigned()) return {};
+  if (!vocab.is_object()) return {};
+  const auto it = vocab.find(content);
+  if (it == vocab.end() || !it->is_number_unsigned()) return {};
   return it->get<std::uint64_t>();
 }
 
@@ -87,17 +95,18 @@ std::uint64_t read_id(const std::string& text, const std::string& where) {
   return std::stoull(text);
 }
 
-/// The "added_tokens_decoder" of tokenizer_config.json, {"50256": {"content": ...}}; they replace what was taken for
-/// added before. Errors: bad_input for an id that is not the next one.
+/// The "added_tokens_decoder" of tokenizer_config.json, {"50256": {"content": ...}}; they take the place of those that
+/// were there of the same names. Errors: bad_input for an id that is not the next one.
 bool add_configured(Json& tokenizer, const Config& config) {
   const formats::Fields fields = config.fields();
   if (!fields.has("added_tokens_decoder")) return false;
   const Json& all = fields.at("added_tokens_decoder");
   const std::string where = fields.where() + ": added_tokens_decoder";
   if (!all.is_object()) fail_input(where, "is no object");
+  if (all.size() > kMaxAdded) fail_input(where, fmt::format("{} tokens, more than {}", all.size(), kMaxAdded));
   std::vector<std::pair<std::uint64_t, Json>> tokens;
   for (const auto& [id, token] : all.items()) {
-    const formats::Fields given(token, where + "." + id);
+    const formats::Fields given(token, fmt::format("{}.{}", where, id));
     const bool special = given.boolean("special", false);
     Json added = added_token(read_id(id, where), given.string("content"), special);
     for (const char* flag : {"single_word", "lstrip", "rstrip"}) added[flag] = given.boolean(flag, false);
@@ -108,17 +117,13 @@ bool add_configured(Json& tokenizer, const Config& config) {
   const Json before = std::exchange(tokenizer["added_tokens"], Json::array());
   for (auto& [id, token] : tokens) {
     const auto content = token["content"].get<std::string>();
-    if (vocabulary_size(tokenizer) > id) {
-      // one of the model's own tokens
-    } else if (next_id(tokenizer) != id) {
+    const bool is_the_models = id < vocabulary_size(tokenizer);
+    if (!is_the_models && next_id(tokenizer) != id)
       fail_input(where, fmt::format("token '{}' has id {}, but {} comes next", content, id, next_id(tokenizer)));
-    }
     tokenizer["added_tokens"].push_back(std::move(token));
   }
   for (const Json& token : before) {
-    if (!known_id({{"added_tokens", tokenizer["added_tokens"]}, {"model", {{"vocab", Json::object()}}}},
-                  token["content"].get<std::string>()))
-      tokenizer["added_tokens"].push_back(token);
+    if (!added_id(tokenizer, token["content"].get<std::string>())) tokenizer["added_tokens"].push_back(token);
   }
   return true;
 }

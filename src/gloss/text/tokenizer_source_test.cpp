@@ -228,8 +228,8 @@ TEST(TokenizerSource, AFolderWithoutTokenizerIsAnError) {
 }
 
 TEST(Base64, ThereAndBack) {
-  for (const std::string text : {"", "a", "ab", "abc", "abcd", std::string("\0\xFF\x10", 3).c_str()})
-    EXPECT_EQ(from_base64(to_base64(text)), text);
+  const std::vector<std::string> texts = {"", "a", "ab", "abc", "abcd", std::string("\0\xFF\x10", 3)};
+  for (const std::string& text : texts) EXPECT_EQ(from_base64(to_base64(text)), text);
   EXPECT_EQ(to_base64("light w"), "bGlnaHQgdw==");
   for (const char* bad : {"a", "ab", "abc", "ab=c", "====", "a===", "ab c"}) EXPECT_FALSE(from_base64(bad)) << bad;
 }
