@@ -1,11 +1,13 @@
-/// Text to tokens and back, and merging alone, on the two small tokenizers of the tests.
+/// Text to tokens and back, on one core and on several, and merging alone; on the small tokenizers of the tests.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "gloss/base/parallel.h"
 #include "gloss/base/random.h"
 #include "gloss/text/bpe.h"
 #include "gloss/text/tokenizer.h"
@@ -47,6 +49,33 @@ void encode(benchmark::State& state, const char* name) {
       benchmark::Counter(static_cast<double>(state.iterations() * ids.size()), benchmark::Counter::kIsRate);
 }
 
+/// The same for tokenizers that do not keep every character: what they make of the text stays what it is.
+void encode_lossy(benchmark::State& state, const char* name) {
+  const text::Tokenizer t = golden(name);
+  const std::string text = running_text(std::size_t{1} << 20);
+  const std::string kept = t.decode(t.encode(text));
+  if (t.decode(t.encode(kept)) != kept) throw std::logic_error("decoded text does not come back from its tokens");
+  for (auto _ : state) benchmark::DoNotOptimize(t.encode(text));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
+}
+
+/// Documents of 16 KiB on several threads.
+void encode_documents(benchmark::State& state) {
+  constexpr std::size_t kDocuments = 512;
+  const text::Tokenizer t = golden("byte_level.json");
+  const std::string text = running_text(std::size_t{1} << 14);
+  const std::vector<TokenId> wanted = t.encode(text);
+  std::vector<std::vector<TokenId>> ids(kDocuments);
+  for (auto _ : state) {
+    parallel_for(kDocuments, static_cast<std::size_t>(state.range(0)),
+                 [&](std::size_t i, std::size_t) { ids[i] = t.encode(text); });
+  }
+  for (const std::vector<TokenId>& i : ids) {
+    if (i != wanted) throw std::logic_error("threads make other ids");
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kDocuments * text.size()));
+}
+
 void decode(benchmark::State& state, const char* name) {
   const text::Tokenizer t = golden(name);
   const std::string text = running_text(std::size_t{1} << 16);
@@ -86,6 +115,11 @@ void merge(benchmark::State& state) {
 
 BENCHMARK_CAPTURE(encode, byte_level, "byte_level.json")->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(encode, byte_fallback, "byte_fallback.json")->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(encode, ranks, "ranks.tiktoken")->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(encode_lossy, unigram, "unigram.json")->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(encode_lossy, spm_unigram, "spm_unigram.model")->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(encode_lossy, word_piece, "word_piece.json")->Unit(benchmark::kMillisecond);
+BENCHMARK(encode_documents)->Arg(1)->Arg(2)->Arg(4)->Arg(8)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(decode, byte_level, "byte_level.json")->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(decode, byte_fallback, "byte_fallback.json")->Unit(benchmark::kMillisecond);
 BENCHMARK(merge)->Arg(8)->Arg(24)->Arg(48)->Arg(49)->Arg(200)->Arg(4000)->Arg(1 << 20);

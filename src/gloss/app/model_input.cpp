@@ -7,6 +7,7 @@
 #include "gloss/base/quantity.h"
 #include "gloss/text/corpus.h"
 #include "gloss/text/packing.h"
+#include "gloss/text/tokenizer_source.h"
 
 namespace gloss::app {
 namespace {
@@ -71,7 +72,7 @@ text::TokenFile tokens_of_run(const ModelInput& input, const CommonOptions& comm
   Inputs made_with = inputs;
   made_with.erase("ctx-len");  // the file says it already
   text::write_token_file(run.tokens(), packed.tokens, packed.documents, input.ctx_len, made_with);
-  write_file(run.tokenizer(), read_file(std::filesystem::path(input.model) / "tokenizer.json"));
+  write_file(run.tokenizer(), text::read_tokenizer(input.model).json);
   write_manifest(run, "tokens", inputs, true);
   reporter.info(fmt::format("{} contexts of {} tokens from {} documents", packed.documents.size(), input.ctx_len,
                             packed.documents.empty() ? 0 : packed.documents.back() + 1));

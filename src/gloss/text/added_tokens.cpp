@@ -42,17 +42,8 @@ StringFinder::StringFinder(const std::vector<std::string>& strings) : is_(1) {
   for (std::uint32_t i = 0; i < strings.size(); ++i) {
     if (strings[i].empty()) continue;
     starts_.at(static_cast<unsigned char>(strings[i][0])) = true;
-    std::uint32_t node = 0;
-    for (const char c : strings[i]) {
-      const std::uint64_t key = std::uint64_t{node} << 8 | static_cast<unsigned char>(c);
-      if (const std::uint32_t* next = child_.find(key)) {
-        node = *next;
-        continue;
-      }
-      node = static_cast<std::uint32_t>(is_.size());
-      is_.emplace_back();
-      child_.set(key, node);
-    }
+    const std::uint32_t node = trie_.add(strings[i]);
+    is_.resize(trie_.size());
     if (!is_[node]) is_[node] = i;
   }
 }
@@ -61,9 +52,9 @@ std::optional<StringFinder::Match> StringFinder::find(std::string_view text, std
   for (std::size_t begin = from; begin < text.size(); ++begin) {
     if (!starts_.at(static_cast<unsigned char>(text[begin]))) continue;
     std::optional<Match> longest;
-    std::uint32_t node = 0;
+    std::uint32_t node = ByteTrie::kRoot;
     for (std::size_t at = begin; at < text.size(); ++at) {
-      const std::uint32_t* next = child_.find(std::uint64_t{node} << 8 | static_cast<unsigned char>(text[at]));
+      const std::uint32_t* next = trie_.child(node, text[at]);
       if (next == nullptr) break;
       node = *next;
       if (is_[node]) longest = Match{{begin, at + 1}, *is_[node]};

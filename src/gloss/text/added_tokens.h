@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gloss/text/id_map.h"
+#include "gloss/text/byte_trie.h"
 #include "gloss/text/normalizer.h"
 #include "gloss/text/split.h"
 #include "gloss/text/vocabulary.h"
@@ -45,7 +45,7 @@ class StringFinder {
   std::optional<Match> find(std::string_view text, std::size_t from) const;
 
  private:
-  IdMap<std::uint32_t> child_;                    // node << 8 | byte -> node; node 0 is the root
+  ByteTrie trie_;
   std::vector<std::optional<std::uint32_t>> is_;  // string that ends at a node
   std::array<bool, 256> starts_{};
 };

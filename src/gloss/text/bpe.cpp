@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -18,12 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// A number that no other model of this process has, for the words' cache.
-std::uint32_t next_owner() {
-  static std::atomic<std::uint32_t> last{0};
-  return ++last;
-}
-
 /// "a b", or ["a", "b"].
 std::pair<std::string, std::string> read_pair(const Json& merge, const std::string& where) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
@@ -35,11 +28,7 @@ std::pair<std::string, std::string> read_pair(const Json& merge, const std::stri
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
-void check_supported(const formats::Fields& model) {
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const std::string value = model.string(key, "");
-    if (!value.empty()) fail_input(model.where(), fmt::format("'{}' is '{}', which is not supported yet", key, value));
-  }
+void refuse_dropout(const formats::Fields& model) {
   const double dropout = model.number("dropout", 0.0);
   if (dropout != 0.0)
     fail_input(model.where(), fmt::format("'dropout' is {}: the ids of a text would be random", dropout),
@@ -56,17 +45,19 @@ struct Bpe::Unknown {
 Bpe Bpe::parse(const Json& json, const std::string& where) {
   const formats::Fields model(json, where);
   const std::string type = model.string("type", model.has("merges") ? "BPE" : "of no name");
-  if (type != "BPE") fail_input(where, fmt::format("type '{}' is not supported yet; supported: BPE", type));
-  check_supported(model);
+  if (type != "BPE") fail_input(where, fmt::format("is of type '{}', wanted BPE", type));
+  refuse_dropout(model);
   Bpe b;
   b.vocabulary_ = Vocabulary::parse(model.at("vocab"), where + ".vocab");
   b.ignore_merges_ = model.boolean("ignore_merges", false);
   b.byte_fallback_ = model.boolean("byte_fallback", false);
   b.fuse_unknown_ = model.boolean("fuse_unk", false);
   if (model.has("unk_token")) b.unknown_id_ = b.vocabulary_.id_of(model.string("unk_token")).value_or(kNone);
+  b.inside_prefix_ = model.string("continuing_subword_prefix", "");
+  b.end_suffix_ = model.string("end_of_word_suffix", "");
   b.read_alphabet();
   b.read_merges(model.at("merges"), where + ".merges");
-  b.cache_owner_ = next_owner();
+  b.cache_owner_ = WordCache::next_owner();
   return b;
 }
 
@@ -93,7 +84,8 @@ void Bpe::read_merges(const Json& json, const std::string& where) {
       if (!found) fail_input(here, fmt::format("token '{}' is not in the vocabulary", token));
       return *found;
     };
-    const Merge merge{static_cast<std::uint32_t>(rank), id(left + right)};
+    if (right.size() < inside_prefix_.size()) fail_input(here, fmt::format("token '{}' has no prefix", right));
+    const Merge merge{static_cast<std::uint32_t>(rank), id(left + right.substr(inside_prefix_.size()))};
     merges_.set(pair_key(id(left), id(right)), merge);
     products.push_back(merge.id);
   }
@@ -103,10 +95,10 @@ void Bpe::read_merges(const Json& json, const std::string& where) {
 /// A character starts words when no product of a merge has it behind another character: then no merge, whatever it
 /// does, can join it to what stands before it, and what stands before and behind can be encoded apart. In the Llama
 /// family, where a whole text is one piece, the mark of a space is such a character. Not so when unknown characters
-/// vanish, for then others meet that did not touch.
+/// vanish, for then others meet that did not touch; or when characters are other tokens inside a word and at its end.
 void Bpe::find_starters(const std::vector<std::uint32_t>& products) {
   const bool all_bytes = std::find(fallback_id_.begin(), fallback_id_.end(), kNone) == fallback_id_.end();
-  if (unknown_id_ == kNone && !(byte_fallback_ && all_bytes)) return;
+  if (has_affixes() || (unknown_id_ == kNone && !(byte_fallback_ && all_bytes))) return;
   for (std::uint32_t c = 0; c < starters_.size(); ++c) {
     std::string text;
     if (c < 0xD800 || c >= 0xE000) append_utf8(text, c);
@@ -149,8 +141,28 @@ void Bpe::add_character(std::string_view character, std::uint32_t id, Unknown& u
   unknown.pending = true;
 }
 
+/// The symbols of a word whose characters are other tokens inside it and at its end.
+void Bpe::affixed_symbols(std::string_view word, bool raw_bytes, std::vector<std::uint32_t>& ids) const {
+  std::string characters;
+  if (raw_bytes) {
+    append_byte_level(characters, word);
+    word = characters;
+  }
+  Unknown unknown;
+  std::string symbol;
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t size = decode_utf8(word.substr(at)).size_bytes;
+    symbol = at == 0 ? "" : inside_prefix_;
+    symbol += word.substr(at, size);
+    at += size;
+    if (at == word.size()) symbol += end_suffix_;
+    add_character(symbol, vocabulary_.id_of(symbol).value_or(kNone), unknown, ids);
+  }
+  if (unknown.pending) ids.push_back(unknown_id_);
+}
+
 void Bpe::symbols(std::string_view word, bool raw_bytes, std::vector<std::uint32_t>& ids) const {
-  ids.clear();
+  if (has_affixes()) return affixed_symbols(word, raw_bytes, ids);
   Unknown unknown;
   if (raw_bytes) {
     for (const char c : word) {
@@ -167,20 +179,10 @@ void Bpe::symbols(std::string_view word, bool raw_bytes, std::vector<std::uint32
 }
 
 void Bpe::encode_word(std::string_view word, bool raw_bytes, std::vector<TokenId>& out) const {
-  thread_local WordCache cache;
-  thread_local std::vector<std::uint32_t> ids;
-  const bool short_word = word.size() <= WordCache::kMaxBytes;
-  if (short_word) {
-    const WordCache::Entry& entry = cache.place(word);
-    if (entry.holds(cache_owner_, word)) {
-      for (const std::uint32_t id : entry.found()) out.push_back(TokenId{id});
-      return;
-    }
-  }
-  symbols(word, raw_bytes, ids);
-  apply_merges(merges_, ids);
-  for (const std::uint32_t id : ids) out.push_back(TokenId{id});
-  if (short_word) WordCache::store(cache.place(word), cache_owner_, word, ids);
+  WordCache::of_this_thread().encode(cache_owner_, word, out, [&](std::vector<std::uint32_t>& ids) {
+    symbols(word, raw_bytes, ids);
+    apply_merges(merges_, ids);
+  });
 }
 
 std::optional<std::uint32_t> Bpe::whole_piece(std::string_view piece, bool raw_bytes) const {

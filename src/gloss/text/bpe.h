@@ -56,6 +56,8 @@ class Bpe {
   std::uint32_t character_id(std::string_view character) const;
   void add_character(std::string_view character, std::uint32_t id, Unknown& unknown,
                      std::vector<std::uint32_t>& ids) const;
+  bool has_affixes() const { return !inside_prefix_.empty() || !end_suffix_.empty(); }
+  void affixed_symbols(std::string_view word, bool raw_bytes, std::vector<std::uint32_t>& ids) const;
   void symbols(std::string_view word, bool raw_bytes, std::vector<std::uint32_t>& ids) const;
   void encode_word(std::string_view word, bool raw_bytes, std::vector<TokenId>& out) const;
   std::optional<std::uint32_t> whole_piece(std::string_view piece, bool raw_bytes) const;
@@ -66,6 +68,8 @@ class Bpe {
   bool byte_fallback_ = false;
   bool fuse_unknown_ = false;
   std::uint32_t unknown_id_ = kNone;
+  std::string inside_prefix_;                     // of a character's token that begins no word
+  std::string end_suffix_;                        // of one that ends a word
   std::array<std::uint32_t, 256> raw_id_{};       // of a byte's byte-level character
   std::array<std::uint32_t, 128> ascii_id_{};     // of a character
   std::array<std::uint32_t, 256> fallback_id_{};  // of <0x..>

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -33,7 +34,8 @@ std::optional<char> fallback_byte(std::string_view token) {
   return static_cast<char>(value);
 }
 
-std::string replace_character(const std::string& token, const std::string& from, std::string_view to) {
+/// `token` with every `from`, which is not empty, replaced.
+std::string replace_string(const std::string& token, std::string_view from, std::string_view to) {
   std::string out;
   std::size_t at = 0;
   for (std::size_t hit = token.find(from); hit != std::string::npos; hit = token.find(from, at)) {
@@ -41,6 +43,24 @@ std::string replace_character(const std::string& token, const std::string& from,
     at = hit + from.size();
   }
   return out.append(token, at);
+}
+
+/// English contractions and punctuation as they are written, in the reference's order.
+std::string clean_up(std::string token) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kRules{{{" .", "."},
+                                                                                         {" ?", "?"},
+                                                                                         {" !", "!"},
+                                                                                         {" ,", ","},
+                                                                                         {" ' ", "'"},
+                                                                                         {" n't", "n't"},
+                                                                                         {" 'm", "'m"},
+                                                                                         {" do not", " don't"},
+                                                                                         {" 's", "'s"},
+                                                                                         {" 've", "'ve"},
+                                                                                         {" 're", "'re"}}};
+  if (token.find(' ') == std::string::npos) return token;
+  for (const auto& [from, to] : kRules) token = replace_string(token, from, to);
+  return token;
 }
 
 bool is_one_character(const std::string& text) { return !text.empty() && decode_utf8(text).size_bytes == text.size(); }
@@ -77,9 +97,13 @@ void Decoder::add(const nlohmann::json& json, const std::string& where, int dept
     Metaspace m{fields.string("replacement"), fields.string("prepend_scheme", legacy ? "always" : "never") != "never"};
     if (!is_one_character(m.replacement)) fail_input(where, "'replacement' is not one character");
     steps_.emplace_back(std::move(m));
+  } else if (type == "WordPiece") {
+    steps_.emplace_back(WordPiece{fields.string("prefix", "##"), fields.boolean("cleanup", true)});
+  } else if (type == "BPEDecoder") {
+    steps_.emplace_back(Bpe{fields.string("suffix", "</w>")});
   } else {
-    fail_input(where, fmt::format("type '{}' is not supported yet; supported: ByteLevel, ByteFallback, Fuse, Strip, "
-                                  "Replace, Metaspace, Sequence",
+    fail_input(where, fmt::format("type '{}' is not supported; supported: ByteLevel, ByteFallback, Fuse, Strip, "
+                                  "Replace, Metaspace, WordPiece, BPEDecoder, Sequence",
                                   type));
   }
 }
@@ -146,13 +170,43 @@ Decoder::Tokens Decoder::run(const Replace& step, const Tokens& tokens) {
 }
 
 std::string Decoder::middle(const Metaspace& step, const std::string& token) {
-  return replace_character(token, step.replacement, " ");
+  return replace_string(token, step.replacement, " ");
 }
 
 Decoder::Tokens Decoder::run(const Metaspace& step, const Tokens& tokens) {
   Tokens out;
   for (const std::string& t : tokens)
-    out.push_back(replace_character(t, step.replacement, out.empty() && step.prepends ? "" : " "));
+    out.push_back(replace_string(t, step.replacement, out.empty() && step.prepends ? "" : " "));
+  return out;
+}
+
+std::string Decoder::middle(const WordPiece& step, const std::string& token) {
+  const std::string joined = token.starts_with(step.prefix) ? token.substr(step.prefix.size()) : " " + token;
+  return step.cleanup ? clean_up(joined) : joined;
+}
+
+Decoder::Tokens Decoder::run(const WordPiece& step, const Tokens& tokens) {
+  Tokens out;
+  for (const std::string& t : tokens) {
+    if (out.empty()) {
+      out.push_back(step.cleanup ? clean_up(t) : t);
+    } else {
+      out.push_back(middle(step, t));
+    }
+  }
+  return out;
+}
+
+std::string Decoder::middle(const Bpe& step, const std::string& token) {
+  return step.suffix.empty() ? token : replace_string(token, step.suffix, " ");
+}
+
+Decoder::Tokens Decoder::run(const Bpe& step, const Tokens& tokens) {
+  Tokens out;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const bool last = i + 1 == tokens.size();
+    out.push_back(last && !step.suffix.empty() ? replace_string(tokens[i], step.suffix, "") : middle(step, tokens[i]));
+  }
   return out;
 }
 

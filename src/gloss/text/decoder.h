@@ -10,7 +10,8 @@
 
 namespace gloss::text {
 
-/// A list of steps, in order. Types: ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, Sequence.
+/// A list of steps, in order. Types: ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, WordPiece,
+/// BPEDecoder, Sequence.
 class Decoder {
  public:
   /// `json` may be null. Errors: bad_input, beginning with `where`, when malformed or of another type.
@@ -40,7 +41,14 @@ class Decoder {
     std::string replacement;
     bool prepends;
   };
-  using Step = std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace>;
+  struct WordPiece {
+    std::string prefix;  // of tokens inside a word
+    bool cleanup;        // spaces before punctuation go
+  };
+  struct Bpe {
+    std::string suffix;  // of tokens at the end of a word
+  };
+  using Step = std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, WordPiece, Bpe>;
   using Tokens = std::vector<std::string>;
 
   void add(const nlohmann::json& json, const std::string& where, int depth);
@@ -51,6 +59,8 @@ class Decoder {
   static Tokens run(const Strip& step, const Tokens& tokens);
   static Tokens run(const Replace& step, const Tokens& tokens);
   static Tokens run(const Metaspace& step, const Tokens& tokens);
+  static Tokens run(const WordPiece& step, const Tokens& tokens);
+  static Tokens run(const Bpe& step, const Tokens& tokens);
 
   static std::string middle(const ByteLevel& step, const std::string& token);
   static std::string middle(const ByteFallback& step, const std::string& token);
@@ -58,6 +68,8 @@ class Decoder {
   static std::string middle(const Strip&, const std::string& token) { return token; }
   static std::string middle(const Replace& step, const std::string& token);
   static std::string middle(const Metaspace& step, const std::string& token);
+  static std::string middle(const WordPiece& step, const std::string& token);
+  static std::string middle(const Bpe& step, const std::string& token);
 
   std::vector<Step> steps_;
 };

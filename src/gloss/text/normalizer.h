@@ -6,11 +6,19 @@
 #include <variant>
 #include <vector>
 
+#include "gloss/text/charsmap.h"
 #include "gloss/text/split.h"
+#include "gloss/text/unicode.h"
+
+namespace gloss::formats {
+class Fields;
+}
 
 namespace gloss::text {
 
-/// A list of steps, in order; empty = the text stays as it is. Types: Prepend, Replace, NFC, Strip, Sequence.
+/// A list of steps, in order; empty = the text stays as it is. Types: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents,
+/// BertNormalizer, Precompiled, Nmt, ByteLevel, Prepend, Replace, Strip, Sequence. A key of our own, longest_match,
+/// makes Precompiled replace as SentencePiece itself does.
 class Normalizer {
  public:
   /// `json` may be null. Errors: bad_input, beginning with `where`, when malformed or of another type.
@@ -28,14 +36,33 @@ class Normalizer {
     Pattern pattern;
     std::string content;
   };
-  struct Nfc {};
+  struct Form {
+    NormalForm form;
+  };
+  struct Lowercase {};
+  struct StripAccents {};
+  struct Bert {
+    bool clean;  // drops controls, makes every white space a space
+    bool space_around_han;
+    bool strip_accents;
+    bool lowercase;
+  };
+  struct Precompiled {
+    Charsmap map;
+    bool longest;
+  };
+  struct Nmt {};
+  struct ByteLevel {};
   struct Strip {
     bool left;
     bool right;
   };
-  using Step = std::variant<Prepend, Replace, Nfc, Strip>;
+  using Step = std::variant<Prepend, Replace, Form, Strip, Lowercase, StripAccents, Bert, Precompiled, Nmt, ByteLevel>;
 
   void add(const nlohmann::json& json, const std::string& where, int depth);
+  void add_charsmap(const formats::Fields& fields);
+  static Bert parse_bert(const formats::Fields& fields);
+  static std::string run_bert(const Bert& step, std::string_view text);
   static std::string run(const Step& step, std::string text);
 
   std::vector<Step> steps_;

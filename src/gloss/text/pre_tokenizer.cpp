@@ -65,6 +65,26 @@ auto finder_of(const Is& is) {
   };
 }
 
+/// Matches are runs of characters of one kind, `kind_of` != 0.
+template <class KindOf>
+auto run_finder_of(const KindOf& kind_of) {
+  return [kind_of](std::string_view text, std::vector<Span>& out) {
+    out.clear();
+    int last = 0;
+    for (std::size_t at = 0; at < text.size();) {
+      const Decoded d = decode_utf8(text.substr(at));
+      const int kind = kind_of(d.code_point);
+      if (kind != 0 && kind == last) {
+        out.back().end = at + d.size_bytes;
+      } else if (kind != 0) {
+        out.push_back({at, at + d.size_bytes});
+      }
+      last = kind;
+      at += d.size_bytes;
+    }
+  };
+}
+
 /// Writes every piece anew: append(out, piece, index).
 template <class Append>
 void rewrite_pieces(Pieces& pieces, const Append& append) {
@@ -138,11 +158,29 @@ void PreTokenizer::add(const nlohmann::json& json, const std::string& where, int
     steps_.emplace_back(Punctuation{parse_behavior(fields.string("behavior", "Isolated"), where)});
   } else if (type == "Metaspace") {
     steps_.emplace_back(parse_metaspace(json, where));
-  } else {
-    fail_input(where, fmt::format("type '{}' is not supported yet; supported: ByteLevel, Split, Digits, Punctuation, "
-                                  "Metaspace, Sequence",
+  } else if (type == "CharDelimiterSplit") {
+    steps_.emplace_back(
+        Split{Pattern::of_string(fields.string("delimiter"), where + ".delimiter"), SplitBehavior::removed, false});
+  } else if (!add_simple(type)) {
+    fail_input(where, fmt::format("type '{}' is not supported; supported: ByteLevel, Split, Digits, Punctuation, "
+                                  "Metaspace, Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit, "
+                                  "Sequence",
                                   type));
   }
+}
+
+/// Types without settings.
+bool PreTokenizer::add_simple(const std::string& type) {
+  if (type == "Whitespace") {
+    steps_.emplace_back(Whitespace{});
+  } else if (type == "WhitespaceSplit") {
+    steps_.emplace_back(WhitespaceSplit{});
+  } else if (type == "BertPreTokenizer") {
+    steps_.emplace_back(Bert{});
+  } else {
+    return false;
+  }
+  return true;
 }
 
 void PreTokenizer::run(const ByteLevel& step, Pieces& pieces) {
@@ -194,6 +232,20 @@ void PreTokenizer::run(const Metaspace& step, Pieces& pieces) {
   if (!step.split) return;
   const char32_t mark = decode_utf8(step.replacement).code_point;
   split_pieces(pieces, SplitBehavior::merged_with_next, false, finder_of([mark](char32_t c) { return c == mark; }));
+}
+
+void PreTokenizer::run(const Whitespace&, Pieces& pieces) {
+  const auto kind_of = [](char32_t c) { return is_white_space(c) ? 0 : is_word(c) ? 1 : 2; };
+  split_pieces(pieces, SplitBehavior::removed, true, run_finder_of(kind_of));
+}
+
+void PreTokenizer::run(const WhitespaceSplit&, Pieces& pieces) {
+  split_pieces(pieces, SplitBehavior::removed, false, finder_of(is_white_space));
+}
+
+void PreTokenizer::run(const Bert&, Pieces& pieces) {
+  split_pieces(pieces, SplitBehavior::removed, false, finder_of(is_white_space));
+  split_pieces(pieces, SplitBehavior::isolated, false, finder_of(is_punctuation));
 }
 
 void PreTokenizer::apply(Pieces& pieces) const {

@@ -26,7 +26,7 @@ struct Pieces {
 };
 
 /// A list of steps, in order; empty = a text is one piece. Types: ByteLevel, Split, Digits, Punctuation, Metaspace,
-/// Sequence.
+/// Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit, Sequence.
 class PreTokenizer {
  public:
   /// `json` may be null. Errors: bad_input, beginning with `where`, when malformed or of another type.
@@ -58,8 +58,12 @@ class PreTokenizer {
     PrependScheme scheme;
     bool split;
   };
-  using Step = std::variant<ByteLevel, Split, Digits, Punctuation, Metaspace>;
+  struct Whitespace {};       // words, and what is between them and no white space
+  struct WhitespaceSplit {};  // what white space is between
+  struct Bert {};             // the same, cut at punctuation
+  using Step = std::variant<ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, Bert>;
 
+  bool add_simple(const std::string& type);
   void add(const nlohmann::json& json, const std::string& where, int depth);
   static ByteLevel parse_byte_level(const nlohmann::json& json, const std::string& where);
   static Metaspace parse_metaspace(const nlohmann::json& json, const std::string& where);
@@ -69,6 +73,9 @@ class PreTokenizer {
   static void run(const Digits& step, Pieces& pieces);
   static void run(const Punctuation& step, Pieces& pieces);
   static void run(const Metaspace& step, Pieces& pieces);
+  static void run(const Whitespace& step, Pieces& pieces);
+  static void run(const WhitespaceSplit& step, Pieces& pieces);
+  static void run(const Bert& step, Pieces& pieces);
 
   std::vector<Step> steps_;
 };

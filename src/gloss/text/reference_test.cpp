@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -26,6 +28,8 @@ std::string unpacked(const std::filesystem::path& file) {
 }
 
 Tokenizer shared_tokenizer(const std::string& name) {
+  if (name.find(".json") == std::string::npos || name.find("encoder") != std::string::npos)
+    return Tokenizer::load(shared_data("tokenizers/" + name));
   return Tokenizer::parse(unpacked(shared_data("tokenizers/" + name)), name);
 }
 
@@ -44,6 +48,13 @@ struct Vectors {
   const char* vectors;
   const char* tokenizer;
 };
+
+std::string name_of_case(const ::testing::TestParamInfo<Vectors>& given) {
+  std::string name = fmt::format("{}_by_{}", given.param.vectors, given.param.tokenizer);
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+}
 
 class GgmlVectors : public ::testing::TestWithParam<Vectors> {};
 
@@ -64,17 +75,55 @@ TEST_P(GgmlVectors, IdsAreEqual) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, GgmlVectors,
-                         ::testing::Values(Vectors{"gpt-2", "gpt2/tokenizer.json"},
-                                           Vectors{"mpt", "gpt-neox/20B_tokenizer.json"},
-                                           Vectors{"falcon", "falcon/tokenizer.json.zst"},
-                                           Vectors{"phi-3", "phi-3/tokenizer.json"},
-                                           Vectors{"llama-spm", "phi-3/tokenizer.json"}),
-                         [](const auto& given) {
-                           std::string name = given.param.vectors;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Published, GgmlVectors,
+    ::testing::Values(Vectors{"gpt-2", "gpt2/tokenizer.json"}, Vectors{"mpt", "gpt-neox/20B_tokenizer.json"},
+                      Vectors{"falcon", "falcon/tokenizer.json.zst"}, Vectors{"phi-3", "phi-3/tokenizer.json"},
+                      Vectors{"llama-spm", "phi-3/tokenizer.json"}, Vectors{"llama-spm", "llama-2/tokenizer.model"},
+                      Vectors{"gpt-2", "gpt2/encoder.json"}, Vectors{"llama-bpe", "llama-3/tokenizer.model"},
+                      Vectors{"qwen2", "qwen/qwen.tiktoken"}, Vectors{"bert-bge", "bert-base-uncased/tokenizer.json"},
+                      Vectors{"bert-bge", "bert-base-uncased/vocab.txt"}),
+    name_of_case);
+
+std::vector<std::uint32_t> ids_of(const nlohmann::json& json) { return json.get<std::vector<std::uint32_t>>(); }
+
+/// What transformers made of texts, special tokens and all. (Its decoded texts are cleaned up by code of its own.)
+class TransformersVectors : public ::testing::TestWithParam<Vectors> {};
+
+TEST_P(TransformersVectors, IdsWithSpecialTokensAreEqual) {
+  const auto file = shared_data("tokenizers/vectors/hf/tokenizer_tests.json");
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << "no " << file;
+  const Tokenizer t = shared_tokenizer(GetParam().tokenizer);
+  const nlohmann::json all = formats::read_json(file);
+  const nlohmann::json& rows = all.at(GetParam().vectors);
+  ASSERT_GE(rows.size(), 18U);
+  for (const nlohmann::json& row : rows) {
+    const auto text = row["input"].get<std::string>();
+    EXPECT_EQ(numbers(t.encode_with_special(text)), ids_of(row["encoded"]["input_ids"])) << row["input"].dump();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, TransformersVectors,
+                         ::testing::Values(Vectors{"bert-base-uncased", "bert-base-uncased/tokenizer.json"},
+                                           Vectors{"bert-base-uncased", "bert-base-uncased/vocab.txt"},
+                                           Vectors{"distilgpt2", "gpt2/tokenizer.json"},
+                                           Vectors{"tiiuae/falcon-7b", "falcon/tokenizer.json.zst"},
+                                           Vectors{"coreml-projects/Llama-2-7b-chat-coreml", "llama-2/tokenizer.model"},
+                                           Vectors{"pcuenq/Llama-3.2-1B-Instruct-tokenizer", "llama-3/tokenizer.model"},
+                                           Vectors{"t5-base", "t5-small/tokenizer.json"},
+                                           Vectors{"t5-base", "t5-small/t5_tokenizer_base.model"}),
+                         name_of_case);
+
+TEST(Published, BertQuestionsGiveTheirIds) {
+  const auto folder = shared_data("tokenizers/vectors/hf");
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  const Tokenizer t = shared_tokenizer("bert-base-uncased/tokenizer.json");
+  const auto questions = nlohmann::json::parse(unpacked(folder / "question_tokens.json.gz"));
+  const auto wanted = nlohmann::json::parse(unpacked(folder / "tokenized_questions.json.gz"));
+  ASSERT_EQ(questions.size(), wanted.size());
+  for (std::size_t i = 0; i < questions.size(); ++i)
+    EXPECT_EQ(numbers(t.encode(questions[i]["original"].get<std::string>())), ids_of(wanted[i])) << questions[i].dump();
+}
 
 TEST(Published, WholeFilesGiveTheIdsOfTheReference) {
   if (!std::filesystem::exists(shared_data("tokenizers/gpt2"))) GTEST_SKIP() << "no " << shared_data("tokenizers");

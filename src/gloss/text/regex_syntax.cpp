@@ -15,7 +15,8 @@ namespace {
 // Members of the shorthands, to stand inside [ ].
 constexpr std::string_view kSpace =
     R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Oniguruma takes small figures and fractions for words where Latin-1 has them, and nowhere else.
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE})";
 constexpr std::string_view kSameEscapes = "nrtfaexAzZ0";
 
 /// Reads the pattern once, from the left, and writes the other.

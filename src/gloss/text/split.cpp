@@ -81,13 +81,16 @@ void cut(const std::vector<Section>& sections, SplitBehavior behavior, std::vect
 
 Pattern Pattern::parse(const nlohmann::json& json, const std::string& where) {
   const formats::Fields fields(json, where);
+  if (!fields.has("Regex")) return of_string(fields.string("String"), where + ".String");
   Pattern p;
-  if (fields.has("Regex")) {
-    p.regex_ = Regex::compile(fields.string("Regex"), where);
-    return p;
-  }
-  p.literal_ = fields.string("String");
-  if (p.literal_.empty()) fail_input(where, "'String' is empty, wanted text to look for");
+  p.regex_ = Regex::compile(fields.string("Regex"), where);
+  return p;
+}
+
+Pattern Pattern::of_string(std::string text, const std::string& where) {
+  if (text.empty()) fail_input(where, "is empty, wanted text to look for");
+  Pattern p;
+  p.literal_ = std::move(text);
   return p;
 }
 

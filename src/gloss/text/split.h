@@ -26,6 +26,7 @@ class Pattern {
  public:
   /// Errors: bad_input beginning with `where`.
   static Pattern parse(const nlohmann::json& json, const std::string& where);
+  static Pattern of_string(std::string text, const std::string& where);
 
   /// Matches in `text`, from the left, not overlapping; replaces the content of `out`.
   void find_all(std::string_view text, std::vector<Span>& out) const;

@@ -9,14 +9,15 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/hash.h"
-#include "gloss/base/output_file.h"
 #include "gloss/base/utf8.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/text/added_tokens.h"
-#include "gloss/text/bpe.h"
 #include "gloss/text/decoder.h"
+#include "gloss/text/model.h"
 #include "gloss/text/normalizer.h"
+#include "gloss/text/post_processor.h"
 #include "gloss/text/pre_tokenizer.h"
+#include "gloss/text/tokenizer_source.h"
 
 namespace gloss::text {
 namespace {
@@ -32,59 +33,20 @@ const Json& part(const Json& object, const char* key) {
   return it == object.end() ? none : *it;
 }
 
-/// The token that TemplateProcessing puts in front of a single text.
-std::optional<std::uint64_t> template_bos(const Json& processor, const std::string& where) {
-  const Json& single = part(processor, "single");
-  if (!single.is_array() || single.empty() || !single[0].is_object()) return {};
-  const Json& first = part(single[0], "SpecialToken");
-  if (first.is_null()) return {};
-  const std::string name = formats::Fields(first, where + ".single[0].SpecialToken").string("id");
-  const Json& all = part(processor, "special_tokens");
-  const Json& token = all.is_object() ? part(all, name.c_str()) : all;
-  const Json& ids = token.is_object() ? part(token, "ids") : token;
-  if (!ids.is_array() || ids.empty() || !ids[0].is_number_unsigned())
-    fail_input(where, fmt::format("special token '{}' of the template has no ids", name));
-  return ids[0].get<std::uint64_t>();
-}
-
-/// ["<s>", 0]: the token in front of a text in the older processors.
-std::optional<std::uint64_t> pair_bos(const Json& processor, const std::string& where) {
-  const Json& cls = part(processor, "cls");
-  if (!cls.is_array() || cls.size() != 2 || !cls[1].is_number_unsigned()) fail_input(where, "'cls' is not [token, id]");
-  return cls[1].get<std::uint64_t>();
-}
-
-std::optional<std::uint64_t> find_bos(const Json& processor, const std::string& where) {
-  if (processor.is_null()) return {};
-  const std::string type = formats::Fields(processor, where).string("type");
-  if (type == "ByteLevel") return {};
-  if (type == "TemplateProcessing") return template_bos(processor, where);
-  if (type == "RobertaProcessing" || type == "BertProcessing") return pair_bos(processor, where);
-  const Json& list = part(processor, "processors");
-  if (type != "Sequence" || !list.is_array())
-    fail_input(where, fmt::format("type '{}' is not supported yet; supported: TemplateProcessing, ByteLevel, "
-                                  "RobertaProcessing, BertProcessing, Sequence",
-                                  type));
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string here = fmt::format("{}.processors[{}]", where, i);
-    if (formats::Fields(list[i], here).string("type") == "Sequence") fail_input(here, "is a sequence in a sequence");
-    if (const std::optional<std::uint64_t> id = find_bos(list[i], here)) return id;
-  }
-  return {};
-}
-
 }  // namespace
 
 struct Tokenizer::Impl {
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  Bpe model;
+  Model model;
   AddedTokens added;
   Decoder decoder;
   StringTable bytes;  // of every token, as token_bytes gives them
   std::vector<bool> special;
-  std::optional<TokenId> bos;
+  PostProcessor post_processor;
   std::string fingerprint;
+
+  explicit Impl(Model read) : model(std::move(read)) {}
 
   /// The token as the decoder wants it; nothing for an id that is no token.
   std::optional<std::string_view> name_of(std::uint32_t id) const {
@@ -111,12 +73,7 @@ void Tokenizer::Impl::make_tables(const Json& json, const std::string& name) {
     }
   }
   bytes = StringTable(strings);
-  const std::string where = name + ": post_processor";
-  if (const std::optional<std::uint64_t> id = find_bos(part(json, "post_processor"), where)) {
-    if (*id >= size)
-      fail_input(where, fmt::format("token id {} in front of a text, but there are {} tokens", *id, size));
-    bos = TokenId{static_cast<std::uint32_t>(*id)};
-  }
+  post_processor = PostProcessor::parse(part(json, "post_processor"), size, name + ": post_processor");
 }
 
 /// A text between two added tokens that are looked for before normalizing.
@@ -140,15 +97,15 @@ void Tokenizer::Impl::encode_normalized(std::string_view text, bool at_start, st
 }
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
-  const std::filesystem::path file = std::filesystem::is_directory(path) ? path / "tokenizer.json" : path;
-  return parse(read_file(file), file.string());
+  const TokenizerSource source = read_tokenizer(path);
+  return parse(source.json, source.name);
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& name) {
+  if (json.size() >= kMaxText) fail_input(name, fmt::format("{} bytes are too many for a tokenizer", json.size()));
   const Json root = formats::parse_json(json, name);
   const formats::Fields fields(root, name);
-  auto impl = std::make_shared<Impl>();
-  impl->model = Bpe::parse(fields.at("model"), name + ": model");
+  auto impl = std::make_shared<Impl>(Model::parse(fields.at("model"), name + ": model"));
   impl->normalizer = Normalizer::parse(part(root, "normalizer"), name + ": normalizer");
   impl->pre_tokenizer = PreTokenizer::parse(part(root, "pre_tokenizer"), name + ": pre_tokenizer");
   impl->decoder = Decoder::parse(part(root, "decoder"), name + ": decoder");
@@ -180,6 +137,14 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text) const {
   return out;
 }
 
+std::vector<TokenId> Tokenizer::encode_with_special(std::string_view text) const {
+  std::vector<TokenId> ids = encode(text);
+  const PostProcessor& p = impl_->post_processor;
+  ids.insert(ids.begin(), p.before().begin(), p.before().end());
+  ids.insert(ids.end(), p.behind().begin(), p.behind().end());
+  return ids;
+}
+
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
@@ -206,7 +171,11 @@ std::optional<TokenId> Tokenizer::id_of(std::string_view token) const {
   return TokenId{*id};
 }
 
-std::optional<TokenId> Tokenizer::bos() const { return impl_->bos; }
+std::optional<TokenId> Tokenizer::bos() const {
+  const std::span<const TokenId> before = impl_->post_processor.before();
+  if (before.empty()) return {};
+  return before.front();
+}
 
 const std::string& Tokenizer::fingerprint() const { return impl_->fingerprint; }
 

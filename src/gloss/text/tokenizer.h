@@ -1,5 +1,5 @@
 #pragma once
-/// Text to token ids and back, as the model's own tokenizer.json says.
+/// Text to token ids and back, as the model's own tokenizer says.
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -16,13 +16,17 @@ namespace gloss::text {
 /// Immutable after loading; any thread may use any copy.
 class Tokenizer {
  public:
-  /// Reads FOLDER/tokenizer.json, or the file itself. Errors: bad_input naming file and key for what is malformed or of
-  /// a kind not supported.
+  /// Reads the tokenizer of a model folder, or a tokenizer's file (tokenizer_source.h says which). Errors: bad_input
+  /// naming file and key for what is malformed or of a kind not supported.
   static Tokenizer load(const std::filesystem::path& path);
   static Tokenizer parse(std::string_view json, const std::string& name);
 
   /// Token ids of `text`, special tokens written in it recognised; none added. Ill-formed UTF-8 is read as U+FFFD.
+  /// Errors: bad_input when text is unknown to a model that has no token for the unknown.
   std::vector<TokenId> encode(std::string_view text) const;
+  /// The same between the special tokens that the post-processor puts around a single text, as embedding models want
+  /// it. Neither cut nor padded, whatever the file says of that.
+  std::vector<TokenId> encode_with_special(std::string_view text) const;
   /// The text of `ids`, special tokens left out when `skip_special`.
   std::string decode(std::span<const TokenId> ids, bool skip_special = false) const;
   /// The bytes one token stands for in the middle of a text: leading space as a space, byte tokens as their byte;
@@ -35,7 +39,7 @@ class Tokenizer {
   std::optional<TokenId> id_of(std::string_view token) const;
   /// The beginning-of-sequence token the post-processor puts in front of a single text, if it does.
   std::optional<TokenId> bos() const;
-  /// Hash of tokenizer.json, 32 hexadecimal digits.
+  /// Hash of tokenizer.json, or of what stands for it, 32 hexadecimal digits.
   const std::string& fingerprint() const;
 
  private:

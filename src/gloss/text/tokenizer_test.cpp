@@ -52,12 +52,20 @@ TEST_P(Golden, EncodesAndDecodesAsTheReference) {
     const auto text = row["text"].get<std::string>();
     const auto ids = row["ids"].get<std::vector<std::uint32_t>>();
     EXPECT_EQ(numbers(t.encode(text)), ids) << text;
+    EXPECT_EQ(numbers(t.encode_with_special(text)), row["with_special"].get<std::vector<std::uint32_t>>()) << text;
     EXPECT_EQ(t.decode(tokens(ids)), row["decoded"].get<std::string>()) << text;
     EXPECT_EQ(t.decode(tokens(ids), true), row["decoded_without_special"].get<std::string>()) << text;
   }
 }
 
-TEST_P(Golden, BytesOfTokensJoinToTheDecodedText) {
+INSTANTIATE_TEST_SUITE_P(Tokenizers, Golden,
+                         ::testing::Values("byte_level", "byte_fallback", "unigram", "word_piece", "word_level",
+                                           "affixes"),
+                         [](const auto& given) { return std::string(given.param); });
+
+class Invertible : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Invertible, BytesOfTokensJoinToTheDecodedText) {
   const Tokenizer t = Tokenizer::load(test_data(fmt::format("{}.json", GetParam())));
   const Json rows = formats::read_json(test_data(fmt::format("{}_vectors.json", GetParam())));
   for (const Json& row : rows) {
@@ -69,7 +77,7 @@ TEST_P(Golden, BytesOfTokensJoinToTheDecodedText) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizers, Golden, ::testing::Values("byte_level", "byte_fallback"),
+INSTANTIATE_TEST_SUITE_P(Tokenizers, Invertible, ::testing::Values("byte_level", "byte_fallback"),
                          [](const auto& given) { return std::string(given.param); });
 
 TEST(Tokenizer, MergesByHand) {
@@ -187,8 +195,14 @@ struct Fault {
 
 TEST(Tokenizer, FaultsNameFileKeyAndType) {
   const std::vector<Fault> faults = {
-      {"/model/type", R"("Unigram")", "t.json: model: type 'Unigram' is not supported yet; supported: BPE"},
-      {"/model/type", R"("WordPiece")", "t.json: model: type 'WordPiece' is not supported yet; supported: BPE"},
+      {"/model/type", R"("Bigram")",
+       "t.json: model: type 'Bigram' is not supported; supported: BPE, Unigram, WordPiece, WordLevel"},
+      {"/model/type", R"("Unigram")", "t.json: model.vocab: is object, wanted an array"},
+      {"/model/type", R"("WordPiece")", "t.json: model: 'unk_token' is '[UNK]', which is not in the vocabulary"},
+      {"/model", R"({"type": "Unigram", "vocab": []})", "t.json: model.vocab: is empty"},
+      {"/model", R"({"type": "Unigram", "vocab": [["a", 1], ["b"]]})", "t.json: model.vocab[1]: is not [token, score]"},
+      {"/model", R"({"type": "Unigram", "vocab": [["a", 1]], "unk_id": 1})",
+       "t.json: model: 'unk_id' is 1, wanted a whole number from 0 to 0"},
       {"/model", "", "t.json: has no 'model'"},
       {"/model", "3", "t.json: model: is number, wanted an object"},
       {"/model/vocab", "", "t.json: model: has no 'vocab'"},
@@ -207,19 +221,23 @@ TEST(Tokenizer, FaultsNameFileKeyAndType) {
       {"/model/merges/1", R"("b a")", "t.json: model.merges[1]: token 'ba' is not in the vocabulary"},
       {"/model/dropout", "0.1",
        "t.json: model: 'dropout' is 0.1: the ids of a text would be random\nhint: set it to null"},
-      {"/model/end_of_word_suffix", R"("</w>")",
-       "t.json: model: 'end_of_word_suffix' is '</w>', which is not supported yet"},
-      {"/normalizer", R"({"type": "Precompiled"})",
-       "t.json: normalizer: type 'Precompiled' is not supported yet; supported: Prepend, Replace, NFC, Strip, "
-       "Sequence"},
-      {"/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Nmt"}]})",
-       "t.json: normalizer.normalizers[1]: type 'Nmt' is not supported yet; supported: Prepend, Replace, NFC, Strip, "
-       "Sequence"},
+      {"/model/continuing_subword_prefix", R"("##")", "t.json: model.merges[0]: token 'b' has no prefix"},
+      {"/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "A"})",
+       "t.json: normalizer.precompiled_charsmap: is not base64"},
+      {"/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "AAA="})",
+       "t.json: normalizer.precompiled_charsmap: 2 bytes, wanted a size of 4 bytes and more"},
+      {"/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "/////wAA"})",
+       "t.json: normalizer.precompiled_charsmap: a trie of 4294967295 bytes in 2 bytes"},
+      {"/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFX"}]})",
+       "t.json: normalizer.normalizers[1]: type 'NFX' is not supported; supported: NFC, NFD, NFKC, NFKD, Lowercase, "
+       "StripAccents, BertNormalizer, Precompiled, Nmt, ByteLevel, Prepend, Replace, Strip, Sequence"},
       {"/normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})",
-       "t.json: normalizer.pattern: 'String' is empty, wanted text to look for"},
-      {"/pre_tokenizer", R"({"type": "BertPreTokenizer"})",
-       "t.json: pre_tokenizer: type 'BertPreTokenizer' is not supported yet; supported: ByteLevel, Split, Digits, "
-       "Punctuation, Metaspace, Sequence"},
+       "t.json: normalizer.pattern.String: is empty, wanted text to look for"},
+      {"/pre_tokenizer", R"({"type": "UnicodeScripts"})",
+       "t.json: pre_tokenizer: type 'UnicodeScripts' is not supported; supported: ByteLevel, Split, Digits, "
+       "Punctuation, Metaspace, Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit, Sequence"},
+      {"/pre_tokenizer", R"({"type": "CharDelimiterSplit", "delimiter": ""})",
+       "t.json: pre_tokenizer.delimiter: is empty, wanted text to look for"},
       {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "(a"}, "behavior": "Isolated"})",
        "t.json: pre_tokenizer.pattern: regular expression '(a', byte 2: missing closing parenthesis"},
       {"/pre_tokenizer", R"({"type": "Split", "pattern": {"String": "a"}, "behavior": "Sideways"})",
@@ -228,21 +246,25 @@ TEST(Tokenizer, FaultsNameFileKeyAndType) {
        "t.json: pre_tokenizer: 'replacement' is not one character"},
       {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "last"})",
        "t.json: pre_tokenizer: prepend_scheme 'last' is not known"},
-      {"/decoder", R"({"type": "WordPiece"})",
-       "t.json: decoder: type 'WordPiece' is not supported yet; supported: ByteLevel, ByteFallback, Fuse, Strip, "
-       "Replace, "
-       "Metaspace, Sequence"},
+      {"/decoder", R"({"type": "CTC"})",
+       "t.json: decoder: type 'CTC' is not supported; supported: ByteLevel, ByteFallback, Fuse, Strip, Replace, "
+       "Metaspace, WordPiece, BPEDecoder, Sequence"},
       {"/decoder", R"({"type": "Strip", "content": "ab", "start": 1, "stop": 0})",
        "t.json: decoder: 'content' is not one character"},
       {"/decoder", R"({"type": "Strip", "content": " ", "start": 1000000, "stop": 0})",
        "t.json: decoder: 'start' is 1000000, wanted a whole number from 0 to 1024"},
       {"/post_processor", R"({"type": "Magic"})",
-       "t.json: post_processor: type 'Magic' is not supported yet; supported: TemplateProcessing, ByteLevel, "
+       "t.json: post_processor: type 'Magic' is not supported; supported: TemplateProcessing, ByteLevel, "
        "RobertaProcessing, BertProcessing, Sequence"},
-      {"/post_processor", R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<x>"}}]})",
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "special_tokens": {}, "single": [{"SpecialToken": {"id": "<x>"}}]})",
        "t.json: post_processor: special token '<x>' of the template has no ids"},
+      {"/post_processor", R"({"type": "TemplateProcessing", "special_tokens": {}, "single": []})",
+       "t.json: post_processor: 'single' holds the text 0 times, wanted once"},
       {"/post_processor", R"({"type": "RobertaProcessing", "cls": ["<s>", 70]})",
-       "t.json: post_processor: token id 70 in front of a text, but there are 7 tokens"},
+       "t.json: post_processor: token id 70 around a text, but there are 7 tokens"},
+      {"/post_processor", R"({"type": "BertProcessing", "cls": ["<s>", 6], "sep": "<s>"})",
+       "t.json: post_processor: 'sep' is not [token, id]"},
       {"/added_tokens", "{}", "t.json: added_tokens: is object, wanted an array"},
       {"/added_tokens/0/content", "", "t.json: added_tokens[0]: has no 'content'"},
       {"/added_tokens/0/lstrip", "1", "t.json: added_tokens[0]: 'lstrip' is 1, wanted true or false"},

@@ -6,12 +6,10 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 #include <span>
 
 #include "gloss/base/utf8.h"
+#include "gloss/text/code_point_set.h"
 
 namespace gloss::text {
 namespace {
@@ -110,13 +108,8 @@ constexpr StandIn stand_in(Kind kind) {
   return {0x2300, 0x1D100};
 }
 
-struct Range {
-  char32_t first;
-  char32_t last;
-};
-
 // Category P of Unicode 16 that the reference does not take for punctuation, ascending.
-constexpr std::array kLaterPunctuation = std::to_array<Range>(
+constexpr std::array kLaterPunctuation = std::to_array<CodePoints>(
     {{0x61D, 0x61D},     {0x9FD, 0x9FD},     {0xA76, 0xA76},     {0xC77, 0xC77},     {0xC84, 0xC84},
      {0x1B4E, 0x1B4F},   {0x1B7D, 0x1B7F},   {0x2E43, 0x2E4F},   {0x2E52, 0x2E5D},   {0x10D6E, 0x10D6E},
      {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59}, {0x10F86, 0x10F89}, {0x113D4, 0x113D5}, {0x113D7, 0x113D8},
@@ -125,19 +118,6 @@ constexpr std::array kLaterPunctuation = std::to_array<Range>(
      {0x11A9E, 0x11AA2}, {0x11B00, 0x11B09}, {0x11BE1, 0x11BE1}, {0x11C41, 0x11C45}, {0x11C70, 0x11C71},
      {0x11EF7, 0x11EF8}, {0x11F43, 0x11F4F}, {0x11FFF, 0x11FFF}, {0x12FF1, 0x12FF2}, {0x16D6D, 0x16D6F},
      {0x16E97, 0x16E9A}, {0x16FE2, 0x16FE2}, {0x1E5FF, 0x1E5FF}, {0x1E95E, 0x1E95F}});
-
-// Marks and composites that came after the reference's normalization tables (of Unicode 9 or so), ascending: to those
-// they are characters that neither move nor compose.
-constexpr std::array kLaterMarks = std::to_array<Range>(
-    {{0x7FD, 0x7FD},     {0x897, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},     {0xC3C, 0xC3C},
-     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},   {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},
-     {0xA82C, 0xA82C},   {0x105C0, 0x105FF}, {0x10D24, 0x10D27}, {0x10D69, 0x10D6D}, {0x10EAB, 0x10EAC},
-     {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
-     {0x11380, 0x113FF}, {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x11935, 0x11935},
-     {0x11938, 0x11938}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
-     {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45}, {0x11D97, 0x11D97},
-     {0x11F41, 0x11F42}, {0x16100, 0x1613F}, {0x16D40, 0x16D7F}, {0x16FF0, 0x16FF1}, {0x1E08F, 0x1E08F},
-     {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF}});
 
 template <class R>
 const R* find_range(std::span<const R> ranges, char32_t c) {
@@ -162,26 +142,6 @@ std::bitset<kBlocks> blocks_of(std::span<const R> ranges) {
 const Added* find_added(char32_t c) {
   static const std::bitset<kBlocks> blocks = blocks_of<Added>(kAdded);
   return blocks.test(c >> kBlockBits) ? find_range<Added>(kAdded, c) : nullptr;
-}
-
-bool is_later_mark(char32_t c) {
-  static const std::bitset<kBlocks> blocks = blocks_of<Range>(kLaterMarks);
-  return blocks.test(c >> kBlockBits) && find_range<Range>(kLaterMarks, c) != nullptr;
-}
-
-/// Appends NFC of `text` by utf8proc's tables.
-void append_composed(std::string& out, std::string_view text) {
-  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
-    out += text;
-    return;
-  }
-  utf8proc_uint8_t* raw = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &raw, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(raw, &std::free);
-  if (size < 0) throw std::bad_alloc();  // the only failure left for well-formed text
-  out.append(reinterpret_cast<const char*>(owned.get()), static_cast<std::size_t>(size));
 }
 
 utf8proc_category_t category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
@@ -215,8 +175,9 @@ bool is_numeric(char32_t c) {
 bool is_punctuation(char32_t c) {
   if (c < 0x80) return in(c, 33, 47) || in(c, 58, 64) || in(c, 91, 96) || in(c, 123, 126);
   if (c == 0x166D || c == 0x111C9) return true;  // were punctuation once
+  static const CodePointSet later(kLaterPunctuation);
   const utf8proc_category_t k = category(c);
-  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO && find_range<Range>(kLaterPunctuation, c) == nullptr;
+  return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO && !later.contains(c);
 }
 
 bool is_word(char32_t c) {
@@ -225,26 +186,6 @@ bool is_word(char32_t c) {
   if (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) return true;  // L, M, Nd, Nl in the order of the enum
   if (k == UTF8PROC_CATEGORY_PC || is_letter_symbol(c) || c == 0x200C || c == 0x200D) return true;
   return is_added(c, {Kind::lu, Kind::ll, Kind::lm, Kind::lo, Kind::han, Kind::mn, Kind::mc, Kind::nd});
-}
-
-std::string to_nfc(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  std::size_t begin = 0;  // of what is not yet written
-  for (std::size_t at = 0; at < text.size();) {
-    if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
-      continue;
-    }
-    const Decoded d = decode_utf8(text.substr(at));
-    at += d.size_bytes;
-    if (!is_later_mark(d.code_point)) continue;
-    append_composed(out, text.substr(begin, at - d.size_bytes - begin));
-    out += text.substr(at - d.size_bytes, d.size_bytes);
-    begin = at;
-  }
-  append_composed(out, text.substr(begin));
-  return out;
 }
 
 std::string with_older_characters(std::string_view text) {

@@ -13,8 +13,24 @@ bool is_punctuation(char32_t c);
 /// Alphabetic, a mark, a decimal number, connector punctuation or a joiner (UTS 18, annex C).
 bool is_word(char32_t c);
 
-/// Normalization form C, as of Unicode 9: characters that came later stay what they are. Requires: well-formed UTF-8.
-std::string to_nfc(std::string_view text);
+/// General category Mn, as of Unicode 8.
+bool is_nonspacing_mark(char32_t c);
+/// General category M, as of Unicode 9.
+bool is_combining_mark(char32_t c);
+/// General category Cc, Cf or Co, as of Unicode 8.
+bool is_control(char32_t c);
+
+/// Appends the lower case of `c` (Unicode 17), whatever stands beside it.
+void append_lower_case(std::string& out, char32_t c);
+
+/// Bytes of the first user-perceived character of `text` (UAX 29, extended grapheme clusters; what Unicode 15.1 says of
+/// Indic conjuncts left out). Requires: well-formed UTF-8, not empty.
+std::size_t first_grapheme(std::string_view text);
+
+enum class NormalForm { nfc, nfd, nfkc, nfkd };
+
+/// A normalization form, as of Unicode 9: characters that came later stay what they are. Requires: well-formed UTF-8.
+std::string normalize(std::string_view text, NormalForm form);
 
 /// PCRE2's tables may be of Unicode 14, the reference's regular expressions are of Unicode 16. This gives `text` with
 /// every character assigned between them replaced by an older one of the same general category (and script, for Han)

@@ -49,6 +49,15 @@ Vocabulary Vocabulary::parse(const nlohmann::json& json, const std::string& wher
   return v;
 }
 
+Vocabulary Vocabulary::of_tokens(const std::vector<std::string>& tokens) {
+  Vocabulary v;
+  v.strings_ = StringTable(tokens);
+  v.present_.assign(tokens.size(), true);
+  v.ids_.reserve(tokens.size());
+  for (std::uint32_t i = 0; i < tokens.size(); ++i) v.ids_[v.strings_[i]] = i;
+  return v;
+}
+
 std::optional<std::uint32_t> Vocabulary::id_of(std::string_view token) const {
   const auto it = ids_.find(token);
   if (it == ids_.end()) return {};

@@ -34,6 +34,8 @@ class Vocabulary {
   /// Reads {"token": id, ...}. Errors: bad_input, beginning with `where`: ids that are no whole numbers, too large or
   /// twice.
   static Vocabulary parse(const nlohmann::json& json, const std::string& where);
+  /// Ids are places. Of equal tokens the last is found.
+  static Vocabulary of_tokens(const std::vector<std::string>& tokens);
   Vocabulary() = default;
   Vocabulary(Vocabulary&&) noexcept = default;  // no copies: ids_ points into strings_
   Vocabulary& operator=(Vocabulary&&) noexcept = default;

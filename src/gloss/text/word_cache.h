@@ -1,6 +1,7 @@
 #pragma once
 /// Ids of the words met last: in running text nearly every word has been met before.
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,11 +9,44 @@
 #include <string_view>
 #include <vector>
 
+#include "gloss/base/ids.h"
+
 namespace gloss::text {
 
 /// Direct-mapped, of fixed size; a word that falls on another's place takes it. One thread at a time.
 class WordCache {
  public:
+  WordCache() : entries_(kEntries) {}
+
+  static WordCache& of_this_thread() {
+    thread_local WordCache cache;
+    return cache;
+  }
+  /// A number that no other model of this process has.
+  static std::uint32_t next_owner() {
+    static std::atomic<std::uint32_t> last{0};
+    return ++last;
+  }
+
+  /// Appends the ids of `word` to `out`; find(ids) puts them into an empty row when they are not known. Requires: find
+  /// uses no cache.
+  template <class Find>
+  void encode(std::uint32_t owner, std::string_view word, std::vector<TokenId>& out, const Find& find) {
+    const bool short_word = word.size() <= kMaxBytes;
+    if (short_word) {
+      const Entry& entry = place(word);
+      if (entry.holds(owner, word)) {
+        for (const std::uint32_t id : entry.found()) out.push_back(TokenId{id});
+        return;
+      }
+    }
+    ids_.clear();
+    find(ids_);
+    for (const std::uint32_t id : ids_) out.push_back(TokenId{id});
+    if (short_word) store(place(word), owner, word, ids_);
+  }
+
+ private:
   static constexpr std::size_t kMaxBytes = 25;
   static constexpr std::size_t kMaxIds = 8;
 
@@ -29,7 +63,8 @@ class WordCache {
     std::span<const std::uint32_t> found() const { return {ids.data(), count}; }
   };
 
-  WordCache() : entries_(kEntries) {}
+  static constexpr unsigned kEntryBits = 14;
+  static constexpr std::size_t kEntries = std::size_t{1} << kEntryBits;
 
   /// The place for `word`. Requires: 1 to kMaxBytes bytes.
   Entry& place(std::string_view word) { return entries_[hash(word) >> (64 - kEntryBits)]; }
@@ -43,10 +78,6 @@ class WordCache {
     std::memcpy(entry.bytes.data(), word.data(), word.size());
     if (!ids.empty()) std::memcpy(entry.ids.data(), ids.data(), ids.size_bytes());
   }
-
- private:
-  static constexpr unsigned kEntryBits = 14;
-  static constexpr std::size_t kEntries = std::size_t{1} << kEntryBits;
 
   static std::uint64_t hash(std::string_view word) {
     std::uint64_t h = word.size();
@@ -62,6 +93,7 @@ class WordCache {
   }
 
   std::vector<Entry> entries_;
+  std::vector<std::uint32_t> ids_;  // of the word looked for last
 };
 
 }  // namespace gloss::text
