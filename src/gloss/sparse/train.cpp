@@ -158,11 +158,9 @@ class Training {
 
   /// One step, and a checkpoint when it is time. Requires: not done().
   StepStats step() {
-    const auto start = std::chrono::steady_clock::now();
     const ShuffledRows::Rows rows = rows_.rows_of(state_.step);
     const StepStats stats =
         stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step), rows.target);
-    seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const std::uint64_t every = std::max<std::uint64_t>(1, plan_.steps / kCurveLines);
     if (state_.step % every == 0 || done()) curve_->add(state_.step, tokens_done(), stats, tokens_per_second());
     if (state_.step % plan_.checkpoint_every == 0) save();
@@ -205,9 +203,10 @@ class Training {
     centre_on(state_, rows_.rows_of(0));
   }
 
+  /// By the clock on the wall, whatever else runs beside it.
   double tokens_per_second() const {
     const auto tokens = static_cast<double>((state_.step - first_step_) * plan_.options.batch_tokens);
-    return seconds_ > 0.0 ? tokens / seconds_ : 0.0;
+    return tokens / std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
   std::filesystem::path folder_;
@@ -219,7 +218,7 @@ class Training {
   TrainState state_;
   std::optional<Curve> curve_;
   std::uint64_t first_step_ = 0;
-  double seconds_ = 0.0;  // spent in steps
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 /// Tokens of all trainings together, and how the one that made the last step is doing.
