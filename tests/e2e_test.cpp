@@ -224,6 +224,41 @@ TEST(BadInput, EveryFaultSaysWhatAndHow) {
   }
 }
 
+TEST(Check, FindsABitFlippedAnywhereAndTellsWhere) {
+  const TemporaryFolder folder("check");
+  const fs::path run = copy_of_run(folder);
+  ASSERT_EQ(run_gloss({"explain", run.string(), "--latents", "0-20"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run.string()}).code, 0);
+  const Outcome sound = run_gloss({"check", run.string(), "--json"});
+  ASSERT_EQ(sound.code, 0) << sound.out << sound.err;
+  EXPECT_EQ(nlohmann::json::parse(sound.out)["faults"], 0);
+
+  for (const std::string& name : {std::string("tokens.safetensors"), std::string("tokenizer.json"), kIndex}) {
+    const std::string whole = content(run / name);
+    for (const double place : {0.0, 0.3, 0.9999}) {
+      std::string flipped = whole;
+      char& byte = flipped[static_cast<std::size_t>(place * static_cast<double>(whole.size() - 1))];
+      byte = static_cast<char>(byte ^ 4);
+      std::ofstream(run / name, std::ios::binary) << flipped;
+      const Outcome outcome = run_gloss({"check", run.string()});
+      EXPECT_EQ(outcome.code, 3) << name << " at " << place << "\n" << outcome.out << outcome.err;
+      EXPECT_THAT(outcome.out, HasSubstr("FAULT  " + name)) << place;
+    }
+    std::ofstream(run / name, std::ios::binary) << whole.substr(0, whole.size() / 2);
+    EXPECT_THAT(run_gloss({"check", run.string()}).out, HasSubstr("FAULT  " + name)) << "cut in half";
+    std::ofstream(run / name, std::ios::binary) << whole;
+  }
+  EXPECT_EQ(run_gloss({"check", run.string()}).code, 0) << "everything is back as it was";
+
+  // Results of another run: every row is well formed, but speaks of another index.
+  const TemporaryFolder other("check-other");
+  ASSERT_EQ(run_gloss(cache_command((other.path() / "run").string(), "30k")).code, 0);
+  fs::copy_file(run / "results.db", other.path() / "run" / "results.db");
+  const Outcome mixed = run_gloss({"check", (other.path() / "run").string()});
+  EXPECT_EQ(mixed.code, 3);
+  EXPECT_THAT(mixed.out, HasSubstr("the index says otherwise"));
+}
+
 TEST(Help, EveryCommandExplainsItsFlagsWithDefaults) {
   for (const char* command : {"cache", "train-sae", "explain", "score", "report", "show", "run", "doctor"}) {
     const Outcome outcome = run_gloss({command, "--help"});

@@ -168,6 +168,46 @@ void Store::Transaction::commit() {
   open_ = false;
 }
 
+void Store::verify() const {
+  constexpr int kShown = 3;
+  std::string findings;
+  int count = 0;
+  const auto tell = [&](const std::string& finding) {
+    if (++count <= kShown) findings += (findings.empty() ? "" : "; ") + finding;
+  };
+  {
+    Statement statement(impl_->db, "PRAGMA integrity_check(100)");
+    Query query(statement);
+    while (query.next()) {
+      if (query.bytes(0) != "ok") tell(std::string(query.bytes(0)));
+    }
+  }
+  if (count == 0) {
+    Statement statement(impl_->db, "PRAGMA foreign_key_check");
+    Query query(statement);
+    while (query.next())
+      tell(fmt::format("a row of '{}' refers to a row of '{}' that is not there", query.bytes(0), query.bytes(2)));
+  }
+  if (count > 0)
+    fail_input(
+        impl_->db.name(),
+        fmt::format("is damaged: {}{}", findings, count > kShown ? fmt::format("; and {} more", count - kShown) : ""),
+        "copy it again, or move it away and explain and score anew");
+}
+
+void Store::each_judged_window(
+    const std::function<void(std::string_view hookpoint, LatentId latent, std::uint64_t start)>& visit) const {
+  Statement statement(impl_->db,
+                      "SELECT h.text, s.latent, j.start FROM judgement j JOIN score s ON s.id = j.score JOIN name h ON "
+                      "h.id = s.hookpoint");
+  Query query(statement);
+  while (query.next()) {
+    const auto latent = query.bounded(1, std::numeric_limits<std::uint32_t>::max(), "score.latent");
+    visit(query.bytes(0), LatentId{static_cast<std::uint32_t>(latent)},
+          query.bounded(2, std::numeric_limits<std::int64_t>::max(), "judgement.start"));
+  }
+}
+
 void Store::put_latent(const LatentRow& row) {
   Impl::Write write(*impl_);
   Query(impl_->db.kept("INSERT OR REPLACE INTO latent VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),

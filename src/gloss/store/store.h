@@ -69,6 +69,13 @@ class Store : public llm::ReplyCache {
     bool open_ = true;
   };
 
+  /// Reads the whole file: SQLite's own check of its pages and indexes, and that no row refers to one that is not
+  /// there. Errors: bad_input with the first findings.
+  void verify() const;
+  /// Calls visit(hookpoint, latent, position of the first token) for the window of every judgement.
+  void each_judged_window(
+      const std::function<void(std::string_view hookpoint, LatentId latent, std::uint64_t start)>& visit) const;
+
   void put_latent(const LatentRow& row);
   std::vector<LatentRow> latents(std::string_view hookpoint) const;  // "" = all
   std::optional<LatentRow> latent(std::string_view hookpoint, LatentId latent) const;
