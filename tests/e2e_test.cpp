@@ -224,6 +224,35 @@ TEST(BadInput, EveryFaultSaysWhatAndHow) {
   }
 }
 
+TEST(Merge, ShardsGiveTheBytesOfOneCache) {
+  const TemporaryFolder folder("shards");
+  std::vector<std::string> merge{"merge", (folder.path() / "whole").string()};
+  for (const std::string part : {"3/3", "1/3", "2/3"}) {
+    std::vector<std::string> command = cache_command((folder.path() / part.substr(0, 1)).string());
+    command.insert(command.end(), {"--shard", part});
+    const Outcome outcome = run_gloss(command);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    merge.push_back((folder.path() / part.substr(0, 1)).string());
+  }
+  Outcome outcome = run_gloss({"merge", (folder.path() / "two").string(), merge[2], merge[3]});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("give every shard once"));
+  EXPECT_FALSE(fs::exists(folder.path() / "two"));
+
+  outcome = run_gloss(merge);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const fs::path whole = folder.path() / "whole";
+  EXPECT_EQ(content(whole / kIndex), content(cached_run() / kIndex));
+  EXPECT_EQ(content(whole / "tokens.safetensors"), content(cached_run() / "tokens.safetensors"));
+  EXPECT_EQ(run_gloss({"check", whole.string()}).code, 0);
+  EXPECT_THAT(run_gloss(cache_command(whole.string())).err, HasSubstr("already cached"));
+  EXPECT_EQ(run_gloss({"explain", whole.string(), "--latents", "0-5"}).code, 0);
+
+  std::vector<std::string> wrong = cache_command((folder.path() / "x").string());
+  wrong.insert(wrong.end(), {"--shard", "4/3"});
+  EXPECT_THAT(run_gloss(wrong).err, HasSubstr("wanted I/N with I from 1 to N"));
+}
+
 TEST(Check, FindsABitFlippedAnywhereAndTellsWhere) {
   const TemporaryFolder folder("check");
   const fs::path run = copy_of_run(folder);

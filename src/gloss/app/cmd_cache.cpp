@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 
 #include "gloss/app/command.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/settings.h"
+#include "gloss/app/shards.h"
 #include "gloss/app/version.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
@@ -23,6 +25,11 @@
 namespace gloss::app {
 namespace {
 
+/// A part of the contexts, number 1 to count.
+struct Shard {
+  std::uint32_t number = 1, count = 1, first = 0, last = 0;
+};
+
 struct CacheOptions {
   CommonOptions common;
   std::string run;
@@ -32,7 +39,25 @@ struct CacheOptions {
   std::uint64_t memory = std::uint64_t{1} << 30;
   std::uint32_t batch = 32;
   std::string activations = "auto";
+  std::string shard;  // "" or "I/N"
 };
+
+/// Contexts [first, last) of `contexts`: all of them, or the part that --shard names.
+Shard shard_of(const CacheOptions& o, std::uint32_t contexts) {
+  if (o.shard.empty()) return {0, 1, 0, contexts};
+  Shard shard;
+  char slash = 0;
+  std::istringstream in(o.shard);
+  if (!(in >> shard.number >> slash >> shard.count) || slash != '/' || !in.eof() || shard.number < 1 ||
+      shard.number > shard.count)
+    throw Error(ErrorKind::usage, "--shard", fmt::format("is '{}', wanted I/N with I from 1 to N", o.shard),
+                "for example --shard 2/8 in the second of eight jobs");
+  if (shard.count > contexts)
+    throw Error(ErrorKind::usage, "--shard", fmt::format("asks for {} parts of {} contexts", shard.count, contexts));
+  shard.first = static_cast<std::uint32_t>(std::uint64_t{contexts} * (shard.number - 1) / shard.count);
+  shard.last = static_cast<std::uint32_t>(std::uint64_t{contexts} * shard.number / shard.count);
+  return shard;
+}
 
 /// One hookpoint being cached: its coder, where that reads, where its firings go.
 struct Cached {
@@ -78,11 +103,13 @@ std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel
 
 Inputs inputs_of(const CacheOptions& o, const text::TokenFile& tokens, const model::SubjectModel& subject,
                  const Cached& cached) {
-  return {{"tokens", tokens.fingerprint()},
-          {"model", subject.fingerprint()},
-          {"coder", cached.coder.fingerprint()},
-          {"hookpoint", cached.hookpoint},
-          {"activations", o.activations}};
+  Inputs inputs = {{"tokens", tokens.fingerprint()},
+                   {"model", subject.fingerprint()},
+                   {"coder", cached.coder.fingerprint()},
+                   {"hookpoint", cached.hookpoint},
+                   {"activations", o.activations}};
+  if (!o.shard.empty()) inputs["shard"] = o.shard;
+  return inputs;
 }
 
 std::string stage_name(const Cached& cached) { return "cache-" + cached.hookpoint; }
@@ -115,7 +142,8 @@ index::WriterOptions writer_options(const CacheOptions& o, const text::TokenFile
   w.latent_count = info.latents;
   w.ctx_len = tokens.ctx_len();
   w.memory_bytes = o.memory / share;
-  w.full_precision = o.activations == "f32";
+  // The parts of a sharded cache are exact, so that what is merged of them is what one process would write.
+  w.full_precision = o.activations == "f32" || !o.shard.empty();
   w.metadata = {{"model", std::filesystem::path(o.input.model).filename().string()},
                 {"model_fingerprint", subject.fingerprint()},
                 {"coder_format", info.format},
@@ -123,6 +151,10 @@ index::WriterOptions writer_options(const CacheOptions& o, const text::TokenFile
                 {"coder_fingerprint", cached.coder.fingerprint()},
                 {"tokens_fingerprint", tokens.fingerprint()},
                 {"gloss_version", version_short()}};
+  if (!o.shard.empty()) {
+    w.metadata[kShardKey] = o.shard;
+    w.metadata[kShardActivationsKey] = o.activations;
+  }
   return w;
 }
 
@@ -156,6 +188,7 @@ struct Pass {
   const model::SubjectModel& subject;
   std::vector<Cached>& cached;
   std::vector<bool> special;
+  Shard shard;
   Reporter& report;
 };
 
@@ -203,14 +236,15 @@ void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::spa
 }
 
 void run_pass(Pass& pass) {
-  const std::uint32_t contexts = pass.tokens.context_count();
+  const std::uint32_t contexts = pass.shard.last;
   const std::uint32_t ctx_len = pass.tokens.ctx_len();
-  std::uint64_t resume = pass.tokens.token_count();
+  std::uint64_t resume = std::uint64_t{contexts} * ctx_len;
   for (const Cached& c : pass.cached) {
     if (c.writer) resume = std::min(resume, c.writer->resume_position());
   }
-  auto first = static_cast<std::uint32_t>(resume / ctx_len);
-  if (first > 0) pass.report.info(fmt::format("going on at token {}", format_count(static_cast<double>(resume))));
+  const std::uint32_t begin = pass.shard.first;
+  auto first = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len));
+  if (first > begin) pass.report.info(fmt::format("going on at token {}", format_count(static_cast<double>(resume))));
   const std::vector<model::Hookpoint> places = places_of(pass.cached);
   std::vector<Quality> quality(pass.cached.size());
   std::vector<index::Firing> firings;
@@ -229,7 +263,8 @@ void run_pass(Pass& pass) {
     first += count;
     since_checkpoint += std::uint64_t{count} * ctx_len;
     if (since_checkpoint >= kCheckpointTokens) checkpoint();
-    pass.report.progress({"cache", std::uint64_t{first} * ctx_len, pass.tokens.token_count(), "tokens", ""});
+    pass.report.progress(
+        {"cache", std::uint64_t{first - begin} * ctx_len, std::uint64_t{contexts - begin} * ctx_len, "tokens", ""});
   }
   for (std::size_t i = 0; i < quality.size(); ++i) {
     if (quality[i].batches > 0 && quality[i].batches < kQualityBatches)
@@ -276,12 +311,23 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
     c->writer = std::make_unique<index::Writer>(run.latents(c->hookpoint),
                                                 writer_options(o, tokens, subject, *c, pending.size()));
   }
-  Pass pass{o, tokens, subject, cached, special_tokens(tokenizer, subject.config().vocabulary), context.reporter};
+  Pass pass{o,
+            tokens,
+            subject,
+            cached,
+            special_tokens(tokenizer, subject.config().vocabulary),
+            shard_of(o, tokens.context_count()),
+            context.reporter};
   run_pass(pass);
 
-  const auto excluded = static_cast<std::uint64_t>(std::count_if(
-      tokens.tokens().begin(), tokens.tokens().end(), [&](TokenId id) { return pass.special[to_index(id)]; }));
+  // Of a shard the tokens of the others are left out as well.
+  const auto own = tokens.tokens().subspan(std::uint64_t{pass.shard.first} * tokens.ctx_len(),
+                                           std::uint64_t{pass.shard.last - pass.shard.first} * tokens.ctx_len());
+  const auto excluded = tokens.token_count() - own.size() +
+                        static_cast<std::uint64_t>(std::count_if(
+                            own.begin(), own.end(), [&](TokenId id) { return pass.special[to_index(id)]; }));
   for (Cached* c : pending) {
+    c->writer->append({}, tokens.token_count());
     c->writer->finish(tokens.token_count(), excluded, context.reporter);
     c->writer.reset();
     write_manifest(run, stage_name(*c), inputs_of(o, tokens, subject, *c), true);
@@ -302,6 +348,8 @@ Runner setup_cache(CLI::App& cli) {
   add_quantity(cli, "--memory", o->memory, "memory for firings before they are spilled to disk, in bytes");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--activations", o->activations, "auto (f16, f32 where a value leaves its range) or f32");
+  cli.add_option("--shard", o->shard,
+                 "I/N: cache the I-th of N parts of the contexts, in a run folder of its own; gloss merge joins them");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
   add_device(cli, o->common);

@@ -87,6 +87,8 @@ StageState stage_state(const RunFolder& run, const std::string& stage, const Inp
   return manifest.done ? StageState::done : StageState::started;
 }
 
+Inputs read_inputs(const RunFolder& run, const std::string& stage) { return read_manifest(run.manifest(stage)).inputs; }
+
 void write_manifest(const RunFolder& run, const std::string& stage, const Inputs& inputs, bool done) {
   const std::filesystem::path path = run.manifest(stage);
   std::filesystem::create_directories(path.parent_path());

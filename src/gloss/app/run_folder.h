@@ -38,6 +38,8 @@ enum class StageState { fresh, started, done };
 /// Compares with the manifest of an earlier start. Errors: bad_input when it was made from other inputs: names each
 /// with both values, and how to go on.
 StageState stage_state(const RunFolder& run, const std::string& stage, const Inputs& inputs);
+/// The inputs kept in a manifest. Errors: bad_input when there is none, or it is damaged.
+Inputs read_inputs(const RunFolder& run, const std::string& stage);
 /// Commits the manifest as started or done.
 void write_manifest(const RunFolder& run, const std::string& stage, const Inputs& inputs, bool done);
 /// "a: was X, is Y" for each input that differs; "" when none does.

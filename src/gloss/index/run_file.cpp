@@ -140,6 +140,41 @@ RunInfo FiringBuffer::write_run(const std::filesystem::path& path, std::uint64_t
   return info;
 }
 
+RunInfo write_run_of(const Reader& reader, const std::filesystem::path& path, std::uint64_t end_position) {
+  const std::uint32_t latents = reader.latent_count();
+  std::vector<std::uint64_t> offsets(std::size_t{latents} + 1, 0);
+  for (std::uint32_t f = 0; f < latents; ++f) offsets[f + 1] = offsets[f] + reader.count(LatentId{f});
+  RunInfo info{offsets.back(), end_position, 0.0F, {}, {}, {}};
+  OutputFile file(path);
+  file.write(make_header(latents, info.firing_count, end_position));
+  const auto table = std::as_bytes(std::span(offsets));
+  info.offsets_hash = hash_hex(table);
+  file.write(table);
+  Hasher positions;
+  Hasher activations;
+  for (std::uint32_t f = 0; f < latents; ++f) {
+    const auto bytes = std::as_bytes(reader.firings(LatentId{f}).position);
+    positions.add_bytes(bytes);
+    file.write(bytes);
+  }
+  std::vector<float> values;
+  for (std::uint32_t f = 0; f < latents; ++f) {
+    const Firings firings = reader.firings(LatentId{f});
+    values.resize(firings.size());
+    for (std::size_t i = 0; i < firings.size(); ++i) {
+      values[i] = firings.value(i);
+      info.largest = std::max(info.largest, values[i]);
+    }
+    const auto bytes = std::as_bytes(std::span(values));
+    activations.add_bytes(bytes);
+    file.write(bytes);
+  }
+  info.positions_hash = positions.digest_hex();
+  info.activations_hash = activations.digest_hex();
+  file.commit();
+  return info;
+}
+
 RunFile::RunFile(const std::filesystem::path& path, std::uint32_t latent_count, const RunInfo& info)
     : name_(path.string()) {
   positions_at_ = kHeaderBytes + 8 * (std::uint64_t{latent_count} + 1);

@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "gloss/index/reader.h"
+
 namespace gloss::index {
 
 /// What the manifest remembers of a run.
@@ -50,6 +52,9 @@ class FiringBuffer {
   std::size_t capacity_ = 0;
   std::size_t size_ = 0;
 };
+
+/// The firings of an index as a run. Errors: failed (disk).
+RunInfo write_run_of(const Reader& reader, const std::filesystem::path& path, std::uint64_t end_position);
 
 /// Reads pieces of a run; holds nothing of it in memory.
 class RunFile {

@@ -133,6 +133,31 @@ void Writer::append(std::span<const Firing> firings, std::uint64_t end_position)
   impl_->broken = false;
 }
 
+void Writer::append_index(const Reader& other, std::uint64_t end_position) {
+  if (impl_->broken) throw std::logic_error("append after a failed append: open a new Writer on the folder");
+  Impl& self = *impl_;
+  if (end_position <= self.manifest.resume_position) return;
+  self.check({}, end_position);
+  if (other.latent_count() != self.options.latent_count)
+    fail_input(other.file_name(),
+               fmt::format("has {} latents, wanted {}", other.latent_count(), self.options.latent_count));
+  self.spill_buffer();
+  for (std::uint32_t f = 0; f < other.latent_count(); ++f) {
+    const auto positions = other.firings(LatentId{f}).position;
+    if (!positions.empty() && (positions.front() < self.buffered_end || positions.back() >= end_position))
+      fail_input(other.file_name(),
+                 fmt::format("latent {} fires at tokens {} to {}, wanted tokens {} to {} only", f, positions.front(),
+                             positions.back(), self.buffered_end, end_position - 1),
+                 "the shards overlap, or are given in another order than they were made");
+  }
+  Manifest next = self.manifest;
+  next.resume_position = end_position;
+  next.runs.push_back(write_run_of(other, run_path(self.spill, next.runs.size()), end_position));
+  write_manifest(self.spill, self.options, next);
+  self.manifest = std::move(next);
+  self.buffered_end = end_position;
+}
+
 void Writer::checkpoint() {
   if (impl_->broken) throw std::logic_error("checkpoint after a failed append: open a new Writer on the folder");
   impl_->spill_buffer();

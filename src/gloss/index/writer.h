@@ -10,6 +10,7 @@
 
 #include "gloss/base/ids.h"
 #include "gloss/base/reporter.h"
+#include "gloss/index/reader.h"
 
 namespace gloss::index {
 
@@ -46,6 +47,11 @@ class Writer {
   /// Adds the firings of the tokens from the last end up to `end_position`. Positions ascend over calls (any order of
   /// latents within a token). Errors: failed on a full disk: what was spilled before stays usable.
   void append(std::span<const Firing> firings, std::uint64_t end_position);
+  /// Adds all firings of another index, of tokens from the last end up to `end_position`, straight as a run: nothing is
+  /// sorted again. Where `other` is f32 the result is the same as if its firings had been appended. Does nothing when
+  /// `end_position` is before resume_position(). Errors: as append; bad_input when `other` has another number of
+  /// latents or a firing outside these tokens.
+  void append_index(const Reader& other, std::uint64_t end_position);
   /// Spills what is buffered, so that resume_position() is the last end_position.
   void checkpoint();
   /// Merges, commits index.safetensors and removes the spill folder. `token_count` positions were seen in all,

@@ -19,6 +19,7 @@ using testing::append_from;
 using ::testing::ElementsAre;
 using testing::Folder;
 using ::testing::HasSubstr;
+using testing::options;
 using testing::random_firings;
 using testing::write_index;
 
@@ -241,6 +242,40 @@ TEST(IndexWriter, RefusesMetadataThatItSetsItself) {
   WriterOptions options = testing::options(3, 4);
   options.metadata["ctx_len"] = "5";
   EXPECT_THROW(Writer(folder.path(), options), std::logic_error);
+}
+
+TEST(Writer, IndexesOfPartsGiveTheBytesOfTheWhole) {
+  constexpr std::uint32_t kLatents = 37, kTokens = 640;
+  const std::vector<Firing> firings = random_firings(21, kLatents, kTokens, 0.1);
+  const Folder whole;
+  write_index(whole.path(), options(kLatents, 16), firings, kTokens);
+  const std::vector<std::uint64_t> borders{0, 160, 176, 640};
+  const Folder merged;
+  SilentReporter reporter;
+  const auto part = [&](std::size_t i) {
+    std::vector<Firing> own;
+    for (const Firing& f : firings) {
+      if (f.position >= borders[i] && f.position < borders[i + 1]) own.push_back(f);
+    }
+    const Folder folder;
+    WriterOptions exact = options(kLatents, 16);
+    exact.full_precision = true;
+    write_index(folder.path(), exact, own, kTokens);
+    return Reader::parse(MappedFile::open(folder.path() / "index.safetensors"));
+  };
+  {
+    Writer writer(merged.path(), options(kLatents, 16));
+    writer.append_index(part(0), borders[1]);
+    EXPECT_THROW(writer.append_index(part(0), borders[2]), Error) << "the same part again";
+    EXPECT_THROW(writer.append_index(part(2), borders[2]), Error) << "a part that comes later";
+    writer.append_index(part(1), borders[2]);
+  }
+  Writer writer(merged.path(), options(kLatents, 16));  // goes on after a kill
+  EXPECT_EQ(writer.resume_position(), borders[2]);
+  writer.append_index(part(1), borders[2]);  // is there already
+  writer.append_index(part(2), borders[3]);
+  writer.finish(kTokens, 0, reporter);
+  EXPECT_EQ(merged.index_bytes(), whole.index_bytes());
 }
 
 }  // namespace
