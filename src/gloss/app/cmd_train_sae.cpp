@@ -153,7 +153,7 @@ int train(TrainCommand o, Context& context) {
   const std::filesystem::path folder = std::filesystem::path(o.out) / place.name();
   const sparse::TrainResult result =
       sparse::train_topk(folder, place.name(), o.train, source_of(trained), context.reporter);
-  const HeldOut h = measure(trained, sparse::Coder::load(folder, o.common.device), context.reporter);
+  const HeldOut h = measure(trained, sparse::Coder::load(folder, {.device = o.common.device}), context.reporter);
   context.out << fmt::format(
       "coder              {}\n"
       "latents            {}, K = {}\n"
