@@ -54,6 +54,53 @@ fs::path copy_of_run(const TemporaryFolder& folder) {
 
 const std::string kIndex = "latents/layers.2/index.safetensors";
 
+std::vector<std::string> short_cache(const std::string& run, std::vector<std::string> more) {
+  std::vector<std::string> args = {"cache", run,        "--model", kModel,      "--text",
+                                   kText,   "--tokens", "10k",     "--ctx-len", "128"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+TEST(Cache, MeasuresTheCoderAndUsesThePlaceThatItsFolderNames) {
+  const TemporaryFolder folder;
+  const std::string run = (folder.path() / "run").string();
+  const Outcome outcome = run_gloss(short_cache(run, {"--sae", kCoder + "/layers.2"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("layers.2: FVU 0.0"));
+  EXPECT_THAT(outcome.err, HasSubstr("(K 6), mean input norm"));
+  EXPECT_THAT(content(folder.path() / "run/latents/layers.2/coder.json"), HasSubstr("\"warnings\": []"));
+}
+
+TEST(Cache, WarnsOfAnotherHookpointAndOfACoderThatDoesNotFit) {
+  const TemporaryFolder folder;
+  const std::string run = (folder.path() / "run").string();
+  const Outcome outcome = run_gloss(short_cache(run, {"--sae", kCoder + "/layers.2", "--hookpoint", "layers.0.mlp"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("the coder's files say it belongs to 'layers.2', and it is used at 'layers.0.mlp'"));
+  EXPECT_THAT(outcome.err, HasSubstr("explains little of this hookpoint's variance"));
+  EXPECT_THAT(content(folder.path() / "run/latents/layers.0.mlp/coder.json"), HasSubstr("explains little"));
+}
+
+TEST(Cache, NamesTheHookpointsThatACodersWidthFits) {
+  const TemporaryFolder folder;
+  const Outcome outcome = run_gloss(short_cache((folder.path() / "run").string(),
+                                                {"--sae", kCoder + "/layers.2", "--hookpoint", "layers.1.mlp.hidden"}));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("reads vectors of width 128, but the model gives 352 there"));
+  EXPECT_THAT(outcome.err, HasSubstr("its width is that of layers.1.input, "));
+}
+
+TEST(Cache, NeuronsAreLatentsOfBothSigns) {
+  const TemporaryFolder folder;
+  const Outcome outcome = run_gloss(
+      short_cache((folder.path() / "run").string(), {"--sae", "neurons", "--hookpoint", "layers.1.mlp.hidden"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("layers.1.mlp.hidden: 704 latents"));
+  EXPECT_EQ(
+      run_gloss(short_cache((folder.path() / "r").string(), {"--sae", "neurons", "--hookpoint", "layers.1"})).code, 2);
+}
+
 TEST(EndToEnd, CacheExplainScoreReportShow) {
   const TemporaryFolder folder("whole");
   const fs::path run = copy_of_run(folder);

@@ -280,6 +280,12 @@ TEST_F(SpoiledCoder, APickleThatWouldRunSomethingIsRefusedByItsName) {
   EXPECT_THAT(error_of([&] { Coder::load(folder_.path()); }), HasSubstr("posix.system"));
 }
 
+TEST(RealCoders, OneOfNoKnownLayoutIsRefusedNotGuessed) {
+  const fs::path file = GLOSS_SOURCE_DIR "/../shared/data/fixtures/tiny-sae/sae.pt";  // W_enc [F, D], W_dec [D, F]
+  if (!fs::exists(file)) GTEST_SKIP() << file << " is not here";
+  EXPECT_THAT(error_of([&] { Coder::load(file); }), HasSubstr("is no sparse coder of a known layout"));
+}
+
 TEST(Neurons, AreBothHalvesOfTheInput) {
   const Coder coder = Coder::neurons(3);
   EXPECT_EQ(coder.info().latents, 6U);

@@ -216,7 +216,8 @@ bool is_ours(const std::filesystem::path& file) {
   try {
     const CoderWeights weights = CoderWeights::open(file);
     return !weights.contains("latent_bias") &&
-           (weights.contains("encoder.weight") || weights.contains("W_enc") || weights.contains("ae.encoder.weight"));
+           (weights.contains("encoder.weight") || weights.contains("ae.encoder.weight") ||
+            (weights.contains("W_enc") && weights.contains("threshold")));
   } catch (const Error&) {
     return false;
   }
