@@ -54,6 +54,53 @@ fs::path copy_of_run(const TemporaryFolder& folder) {
 
 const std::string kIndex = "latents/layers.2/index.safetensors";
 
+std::vector<std::string> short_cache(const std::string& run, std::vector<std::string> more) {
+  std::vector<std::string> args = {"cache", run,        "--model", kModel,      "--text",
+                                   kText,   "--tokens", "10k",     "--ctx-len", "128"};
+  args.insert(args.end(), more.begin(), more.end());
+  return args;
+}
+
+TEST(Cache, MeasuresTheCoderAndUsesThePlaceThatItsFolderNames) {
+  const TemporaryFolder folder("gloss-e2e");
+  const std::string run = (folder.path() / "run").string();
+  const Outcome outcome = run_gloss(short_cache(run, {"--sae", kCoder + "/layers.2"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("layers.2: FVU 0.0"));
+  EXPECT_THAT(outcome.err, HasSubstr("(K 6), mean input norm"));
+  EXPECT_THAT(content(folder.path() / "run/latents/layers.2/coder.json"), HasSubstr("\"warnings\": []"));
+}
+
+TEST(Cache, WarnsOfAnotherHookpointAndOfACoderThatDoesNotFit) {
+  const TemporaryFolder folder("gloss-e2e");
+  const std::string run = (folder.path() / "run").string();
+  const Outcome outcome = run_gloss(short_cache(run, {"--sae", kCoder + "/layers.2", "--hookpoint", "layers.0.mlp"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("the coder's files say it belongs to 'layers.2', and it is used at 'layers.0.mlp'"));
+  EXPECT_THAT(outcome.err, HasSubstr("latents fire on a token, far from the 6 that it was trained for"));
+  EXPECT_THAT(content(folder.path() / "run/latents/layers.0.mlp/coder.json"), HasSubstr("far from the 6"));
+}
+
+TEST(Cache, NamesTheHookpointsThatACodersWidthFits) {
+  const TemporaryFolder folder("gloss-e2e");
+  const Outcome outcome = run_gloss(short_cache((folder.path() / "run").string(),
+                                                {"--sae", kCoder + "/layers.2", "--hookpoint", "layers.1.mlp.hidden"}));
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("reads vectors of width 128, but the model gives 352 there"));
+  EXPECT_THAT(outcome.err, HasSubstr("its width is that of layers.1.input, "));
+}
+
+TEST(Cache, NeuronsAreLatentsOfBothSigns) {
+  const TemporaryFolder folder("gloss-e2e");
+  const Outcome outcome = run_gloss(
+      short_cache((folder.path() / "run").string(), {"--sae", "neurons", "--hookpoint", "layers.1.mlp.hidden"}));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("layers.1.mlp.hidden: 704 latents"));
+  EXPECT_EQ(
+      run_gloss(short_cache((folder.path() / "r").string(), {"--sae", "neurons", "--hookpoint", "layers.1"})).code, 2);
+}
+
 TEST(EndToEnd, CacheExplainScoreReportShow) {
   const TemporaryFolder folder("whole");
   const fs::path run = copy_of_run(folder);
@@ -138,7 +185,8 @@ TEST(Interrupted, CacheGoesOnAndEndsWithTheSameBytes) {
   const std::string cut = (folder.path() / "cut").string();
   ASSERT_EQ(run_gloss(cache_command(whole, "300k")).code, 0);
   RunOptions stop;
-  stop.signal_after = "FVU";
+  stop.signal_after = "cache: ";  // its first progress line
+  stop.progress_as_terminal = true;
   for (const int signal : {SIGINT, SIGKILL}) {
     stop.signal = signal;
     const Outcome outcome = run_gloss(cache_command(cut, "300k"), stop);

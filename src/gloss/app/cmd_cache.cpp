@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "gloss/app/coder_input.h"
 #include "gloss/app/command.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_folder.h"
@@ -33,7 +35,7 @@ struct Shard {
 struct CacheOptions {
   CommonOptions common;
   std::string run;
-  std::string sae;
+  CoderInput sae;
   std::vector<std::string> hookpoints;
   ModelInput input;
   std::uint64_t memory = std::uint64_t{1} << 30;
@@ -67,37 +69,16 @@ struct Cached {
   std::unique_ptr<index::Writer> writer;  // null when this index is already complete
 };
 
-/// FVU and L0 over the first batches: the quickest sign of a coder that does not belong to this model or hookpoint.
-struct Quality {
-  double fvu_sum = 0.0;
-  std::uint64_t batches = 0, kept = 0, rows = 0;
-
-  double fvu() const { return fvu_sum / static_cast<double>(batches); }
-  double l0() const { return static_cast<double>(kept) / static_cast<double>(rows); }
-};
-constexpr std::uint64_t kQualityBatches = 8;
-constexpr double kSuspectFvu = 0.8;
+/// Tokens on which a coder's fit is measured before anything is cached: FVU, L0 and the input's norm are the quickest
+/// sign of one that does not belong to this model or hookpoint.
+constexpr std::uint64_t kMeasuredTokens = 8192;
 /// Contexts between saves of what is buffered: an interrupted cache repeats less than that.
 constexpr std::uint32_t kCheckpointTokens = 4'000'000;
 
-std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel& subject) {
-  std::vector<std::string> names = o.hookpoints;
-  if (names.empty()) names = sparse::Coder::hookpoints(o.sae);
-  if (names.empty())
-    throw Error(ErrorKind::usage, o.sae, "is one coder, and does not say where in the model it belongs",
-                "name its place with --hookpoint, for example --hookpoint layers.5");
+std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel& subject, Reporter& report) {
   std::vector<Cached> all;
-  for (const std::string& name : names) {
-    const model::Hookpoint place = subject.hookpoint(name);
-    sparse::Coder coder = sparse::Coder::load(sparse::Coder::find(o.sae, name), o.common.device);
-    const model::Hookpoint reads = coder.info().transcoder ? model::input_of(place) : place;
-    if (coder.info().input_width != subject.width(reads))
-      fail_input(o.sae,
-                 fmt::format("the coder for {} reads vectors of width {}, but the model gives {} there", name,
-                             coder.info().input_width, subject.width(reads)),
-                 "is it a coder of another model or hookpoint?");
-    all.push_back({place.name(), std::move(coder), reads, place, nullptr});
-  }
+  for (PlacedCoder& placed : place_coders(o.sae, o.hookpoints, subject, o.common.device, report))
+    all.push_back({placed.hookpoint, std::move(placed.coder), placed.reads, placed.reconstructs, nullptr});
   return all;
 }
 
@@ -147,7 +128,7 @@ index::WriterOptions writer_options(const CacheOptions& o, const text::TokenFile
   w.metadata = {{"model", std::filesystem::path(o.input.model).filename().string()},
                 {"model_fingerprint", subject.fingerprint()},
                 {"coder_format", info.format},
-                {"coder_activation", fmt::format("{} k={}", info.activation, info.k)},
+                {"coder_activation", info.k == 0 ? info.activation : fmt::format("{} k={}", info.activation, info.k)},
                 {"coder_fingerprint", cached.coder.fingerprint()},
                 {"tokens_fingerprint", tokens.fingerprint()},
                 {"gloss_version", version_short()}};
@@ -164,22 +145,9 @@ void collect_firings(const sparse::Encoded& encoded, std::span<const TokenId> id
   out.clear();
   for (std::size_t row = 0; row < ids.size(); ++row) {
     if (special[to_index(ids[row])]) continue;
-    for (std::size_t j = row * encoded.k; j < (row + 1) * encoded.k; ++j) {
-      if (encoded.value[j] > 0)
-        out.push_back({encoded.latent[j], static_cast<std::uint32_t>(first_position + row), encoded.value[j]});
-    }
+    for (std::uint64_t j = encoded.offsets[row]; j < encoded.offsets[row + 1]; ++j)
+      out.push_back({encoded.latent[j], static_cast<std::uint32_t>(first_position + row), encoded.value[j]});
   }
-}
-
-void report_quality(const Cached& cached, const Quality& q, Reporter& report) {
-  const std::string facts =
-      fmt::format("{}: FVU {:.3f}, L0 {:.1f} over the first {} tokens", cached.hookpoint, q.fvu(), q.l0(), q.rows);
-  report.info(facts);
-  if (q.fvu() > kSuspectFvu)
-    report.warn(
-        fmt::format("warning: {} explains little of this hookpoint's variance (FVU above {}): another model, "
-                    "hookpoint or scaling?",
-                    cached.hookpoint, kSuspectFvu));
 }
 
 struct Pass {
@@ -204,32 +172,71 @@ std::vector<model::Hookpoint> places_of(const std::vector<Cached>& cached) {
   return places;
 }
 
-/// Encodes contexts [first, first + count) for every hookpoint that still needs them.
-void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::span<const model::Hookpoint> places,
-                  std::vector<Quality>& quality, std::vector<index::Firing>& firings) {
-  const std::uint32_t ctx_len = pass.tokens.ctx_len();
-  const std::uint64_t begin = std::uint64_t{first} * ctx_len;
-  const std::uint64_t end = begin + std::uint64_t{count} * ctx_len;
-  const auto ids = pass.tokens.tokens().subspan(begin, end - begin);
-  const std::vector<model::Tensor> activations = pass.subject.activations(ids, count, places);
-  const auto at = [&](model::Hookpoint place) -> const model::Tensor& {
+/// Contexts [first, first + count), and what the model computes of them. Shapes: ids [count * ctx_len].
+struct Batch {
+  std::uint64_t begin = 0;
+  std::span<const TokenId> ids;
+  std::vector<model::Tensor> activations;
+  std::span<const model::Hookpoint> places;
+
+  Batch(const Pass& pass, std::uint32_t first, std::uint32_t count, std::span<const model::Hookpoint> at)
+      : begin(std::uint64_t{first} * pass.tokens.ctx_len()),
+        ids(pass.tokens.tokens().subspan(begin, std::size_t{count} * pass.tokens.ctx_len())),
+        activations(pass.subject.activations(ids, count, at)),
+        places(at) {}
+  const model::Tensor& at(model::Hookpoint place) const {
     return activations[static_cast<std::size_t>(std::lower_bound(places.begin(), places.end(), place) -
                                                 places.begin())];
-  };
-  for (std::size_t i = 0; i < pass.cached.size(); ++i) {
-    Cached& c = pass.cached[i];
-    if (!c.writer || c.writer->resume_position() >= end) continue;
-    const model::Tensor& x = at(c.reads);
-    const sparse::Encoded encoded = c.coder.encode(x);
-    if (quality[i].batches < kQualityBatches) {
-      Quality& q = quality[i];
-      q.fvu_sum += c.coder.fvu(x, at(c.reconstructs), encoded);
-      q.kept += static_cast<std::uint64_t>(
-          std::count_if(encoded.value.begin(), encoded.value.end(), [](float v) { return v > 0; }));
-      q.rows += ids.size();
-      if (++q.batches == kQualityBatches) report_quality(c, q, pass.report);
+  }
+};
+
+std::filesystem::path fit_file(const RunFolder& run, const Cached& c) {
+  return run.latents(c.hookpoint) / "coder.json";
+}
+
+void report_fit(const RunFolder& run, const Cached& c, const sparse::Fit& fit, Reporter& report) {
+  report.info(describe_line(c.hookpoint, c.coder.info(), fit));
+  for (const std::string& doubt : doubts(c.coder.info(), fit))
+    report.warn(fmt::format("warning: {}: {}", c.hookpoint, doubt));
+  write_file(fit_file(run, c), describe(c.coder.info(), fit).dump(2) + "\n");
+}
+
+/// Measures every coder on the first tokens, special ones left out, always the same ones however often the command was
+/// stopped: a pass of its own, which costs little beside the whole.
+void measure_fits(Pass& pass, const RunFolder& run) {
+  std::vector<const Cached*> unmeasured;
+  for (const Cached& c : pass.cached) {
+    if (c.writer && !std::filesystem::exists(fit_file(run, c))) unmeasured.push_back(&c);
+  }
+  if (unmeasured.empty()) return;
+  const std::vector<model::Hookpoint> places = places_of(pass.cached);
+  std::vector<sparse::Fit> fits(unmeasured.size());
+  std::uint64_t tokens = 0;
+  for (std::uint32_t first = 0; first < pass.tokens.context_count() && tokens < kMeasuredTokens;) {
+    stop_if_interrupted();
+    const std::uint32_t count = std::min(pass.options.batch, pass.tokens.context_count() - first);
+    const Batch batch(pass, first, count, places);
+    std::vector<bool> counted(batch.ids.size());
+    for (std::size_t i = 0; i < counted.size(); ++i) counted[i] = !pass.special[to_index(batch.ids[i])];
+    for (std::size_t i = 0; i < fits.size(); ++i) {
+      const Cached& c = *unmeasured[i];
+      const model::Tensor& x = batch.at(c.reads);
+      fits[i] += c.coder.fit(x, batch.at(c.reconstructs), c.coder.encode(x), counted);
     }
-    collect_firings(encoded, ids, pass.special, begin, firings);
+    first += count;
+    tokens += batch.ids.size();
+  }
+  for (std::size_t i = 0; i < fits.size(); ++i) report_fit(run, *unmeasured[i], fits[i], pass.report);
+}
+
+/// Encodes contexts [first, first + count) for every hookpoint that still needs them.
+void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::span<const model::Hookpoint> places,
+                  std::vector<index::Firing>& firings) {
+  const Batch batch(pass, first, count, places);
+  const std::uint64_t end = batch.begin + batch.ids.size();
+  for (Cached& c : pass.cached) {
+    if (!c.writer || c.writer->resume_position() >= end) continue;
+    collect_firings(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin, firings);
     std::erase_if(firings, [&](const index::Firing& f) { return f.position < c.writer->resume_position(); });
     c.writer->append(firings, end);
   }
@@ -246,7 +253,6 @@ void run_pass(Pass& pass) {
   auto first = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len));
   if (first > begin) pass.report.info(fmt::format("going on at token {}", format_count(static_cast<double>(resume))));
   const std::vector<model::Hookpoint> places = places_of(pass.cached);
-  std::vector<Quality> quality(pass.cached.size());
   std::vector<index::Firing> firings;
   std::uint64_t since_checkpoint = 0;
   const auto checkpoint = [&] {
@@ -259,16 +265,12 @@ void run_pass(Pass& pass) {
     if (interrupted()) checkpoint();
     stop_if_interrupted();
     const std::uint32_t count = std::min(pass.options.batch, contexts - first);
-    encode_batch(pass, first, count, places, quality, firings);
+    encode_batch(pass, first, count, places, firings);
     first += count;
     since_checkpoint += std::uint64_t{count} * ctx_len;
     if (since_checkpoint >= kCheckpointTokens) checkpoint();
     pass.report.progress(
         {"cache", std::uint64_t{first - begin} * ctx_len, std::uint64_t{contexts - begin} * ctx_len, "tokens", ""});
-  }
-  for (std::size_t i = 0; i < quality.size(); ++i) {
-    if (quality[i].batches > 0 && quality[i].batches < kQualityBatches)
-      report_quality(pass.cached[i], quality[i], pass.report);
   }
 }
 
@@ -292,7 +294,7 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   std::filesystem::create_directories(run.root());
   model::set_threads(o.common.thread_count());
   const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
-  std::vector<Cached> cached = load_coders(o, subject);
+  std::vector<Cached> cached = load_coders(o, subject, context.reporter);
   const text::TokenFile tokens = tokens_of_run(o.input, o.common, run, context.reporter);
 
   std::vector<Cached*> pending;
@@ -318,6 +320,7 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
             special_tokens(tokenizer, subject.config().vocabulary),
             shard_of(o, tokens.context_count()),
             context.reporter};
+  measure_fits(pass, run);
   run_pass(pass);
 
   // Of a shard the tokens of the others are left out as well.
@@ -341,9 +344,11 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
 Runner setup_cache(CLI::App& cli) {
   auto o = std::make_shared<CacheOptions>();
   cli.add_option("run", o->run, "run folder, made when missing")->required();
-  cli.add_option("--sae", o->sae, "coder folder, or a folder with one coder per hookpoint")->required();
-  cli.add_option("--hookpoint", o->hookpoints,
-                 "hookpoint, e.g. layers.5, layers.5.mlp, layers.5.attn; all that --sae has by default");
+  add_coder_input(cli, o->sae)->required();
+  cli.add_option(
+      "--hookpoint", o->hookpoints,
+      "hookpoint, e.g. layers.5, layers.5.mlp, layers.5.attn; all that --sae has, or the one its files name, by "
+      "default");
   add_model_input(cli, o->input);
   add_quantity(cli, "--memory", o->memory, "memory for firings before they are spilled to disk, in bytes");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "gloss/app/coder_input.h"
 #include "gloss/app/command.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/version.h"
@@ -23,7 +24,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct DoctorOptions {
-  std::string model, sae;
+  std::string model;
+  CoderInput sae;
   LlmOptions llm;
   bool json = false;
 };
@@ -71,25 +73,18 @@ Json describe_model(const std::string& folder) {
           {"hookpoints", hookpoints}};
 }
 
-Json describe_coder(const std::filesystem::path& folder) {
-  const sparse::Coder coder = sparse::Coder::load(folder);
-  const sparse::CoderInfo& i = coder.info();
-  return {{"folder", folder.string()},
-          {"format", i.format},
-          {"activation", i.activation},
-          {"latents", i.latents},
-          {"k", i.k},
-          {"reads width", i.input_width},
-          {"writes width", i.output_width},
-          {"kind", i.transcoder ? "transcoder" : "SAE"}};
+Json describe_coder(const std::filesystem::path& folder, const CoderInput& input) {
+  Json row = {{"folder", folder.string()}};
+  row.update(describe(sparse::Coder::load(folder, coder_options(input, "cpu")).info()));
+  return row;
 }
 
-Json describe_coders(const std::string& root) {
-  const std::vector<std::string> hookpoints = sparse::Coder::hookpoints(root);
-  if (hookpoints.empty()) return Json::array({describe_coder(root)});
+Json describe_coders(const CoderInput& input) {
+  const std::vector<std::string> hookpoints = sparse::Coder::hookpoints(input.sae);
+  if (hookpoints.empty()) return Json::array({describe_coder(input.sae, input)});
   Json all = Json::array();
   for (const std::string& hookpoint : hookpoints) {
-    Json row = describe_coder(sparse::Coder::find(root, hookpoint));
+    Json row = describe_coder(sparse::Coder::find(input.sae, hookpoint), input);
     row["hookpoint"] = hookpoint;
     all.push_back(std::move(row));
   }
@@ -125,7 +120,7 @@ void print(std::ostream& out, const Json& value, const std::string& indent) {
 int doctor(const DoctorOptions& o, Context& context) {
   Json result = {{"machine", machine()}};
   if (!o.model.empty()) result["model"] = describe_model(o.model);
-  if (!o.sae.empty()) result["coders"] = describe_coders(o.sae);
+  if (!o.sae.sae.empty()) result["coders"] = describe_coders(o.sae);
   if (!o.llm.url.empty()) result["endpoint"] = describe_endpoint(o.llm);
   if (o.json)
     context.out << result.dump(2) << "\n";
@@ -139,7 +134,7 @@ int doctor(const DoctorOptions& o, Context& context) {
 Runner setup_doctor(CLI::App& cli) {
   auto o = std::make_shared<DoctorOptions>();
   cli.add_option("--model", o->model, "Hugging Face model folder: lists its hookpoints with their widths");
-  cli.add_option("--sae", o->sae, "coder folder, or a folder with one coder per hookpoint");
+  add_coder_input(cli, o->sae);
   add_llm(cli, o->llm);
   cli.add_flag("--json", o->json, "print one JSON document");
   return [o](Context& context) { return doctor(*o, context); };

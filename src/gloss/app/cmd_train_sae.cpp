@@ -240,7 +240,7 @@ int train(TrainCommand o, Context& context) {
         {std::filesystem::path(o.out) / places.target.name(), places.target.name(), source_of(trained, places, pass)});
   const std::vector<sparse::TrainResult> results = sparse::train_topk(jobs, o.train, context.reporter);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const sparse::Coder coder = sparse::Coder::load(jobs[i].folder, o.common.device);
+    const sparse::Coder coder = sparse::Coder::load(jobs[i].folder, {.device = o.common.device});
     print_result(context, jobs[i].folder, o, results[i], measure(trained, all[i], coder, context.reporter));
   }
   return kDone;

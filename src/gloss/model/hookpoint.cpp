@@ -55,11 +55,12 @@ constexpr std::array<SiteRow, 9> kNorms{{{Site::attn_input, ".input_layernorm"},
                                          {Site::mlp_hidden, ".mlp.dense_4h_to_h.input"}}};
 
 /// TransformerLens, after "blocks.L".
-constexpr std::array<SiteRow, 8> kLens{{{Site::layer_input, ".hook_resid_pre"},
+constexpr std::array<SiteRow, 9> kLens{{{Site::layer_input, ".hook_resid_pre"},
                                         {Site::between, ".hook_resid_mid"},
                                         {Site::layer_output, ".hook_resid_post"},
                                         {Site::attn_heads, ".attn.hook_z"},
                                         {Site::attn_added, ".hook_attn_out"},
+                                        {Site::mlp_input, ".mlp.hook_in"},
                                         {Site::mlp_hidden, ".mlp.hook_post"},
                                         {Site::mlp_added, ".hook_mlp_out"},
                                         {Site::between, ".hook_mlp_in"}}};

@@ -48,9 +48,9 @@ TEST_F(CoderTest, EncodesAndDecodesTheHandComputedExample) {
   EXPECT_TRUE(coder.info().subtract_bias);
   // u = x - (1, 1): (2, 1) and (-1, 0). z = (u1 + 0, u2 + 0.5, u1 - u2 - 3): (2, 1.5, -2) and (-1, 0.5, -4).
   const Encoded got = coder.encode(model::from_host(std::vector<float>{3, 2, 0, 1}, 2, 2));
-  EXPECT_EQ(got.k, 2U);
-  EXPECT_THAT(got.latent, ElementsAre(0, 1, 1, 0));
-  EXPECT_THAT(got.value, ElementsAre(2.0F, 1.5F, 0.5F, 0.0F));
+  EXPECT_THAT(got.offsets, ElementsAre(0, 2, 3));
+  EXPECT_THAT(got.latent, ElementsAre(0, 1, 1));
+  EXPECT_THAT(got.value, ElementsAre(2.0F, 1.5F, 0.5F));
   // y = b_dec + 2 (1, 0) + 1.5 (0, 2) = (3, 4); b_dec + 0.5 (0, 2) = (1, 2).
   EXPECT_THAT(model::to_host(coder.decode(got, 2)), ElementsAre(3.0F, 4.0F, 1.0F, 2.0F));
   // Target (3, 2), (0, 1): errors (0, -2), (-1, -1): 6. Variance about (1.5, 1.5): 2 (2.25 + 0.25) = 5.
@@ -133,7 +133,7 @@ TEST_F(CoderTest, DoublePrecisionFilesGiveTheSame) {
   const model::Tensor x = model::from_host(std::vector<float>{3, 2, 0, 1}, 2, 2);
   for (const formats::Dtype dtype : {formats::Dtype::f32, formats::Dtype::f64}) {
     test.write(folder_.path(), dtype);
-    EXPECT_THAT(Coder::load(folder_.path()).encode(x).value, ElementsAre(2.0F, 1.5F, 0.5F, 0.0F));
+    EXPECT_THAT(Coder::load(folder_.path()).encode(x).value, ElementsAre(2.0F, 1.5F, 0.5F));
   }
 }
 
@@ -165,7 +165,7 @@ TEST_F(CoderTest, RefusesInputOfAnotherWidthOrThatIsNotFinite) {
   EXPECT_EQ(error_of([&] {
               coder.encode(model::from_host(std::vector<float>{1, 2, 3}, 1, 3));
             }),
-            "sparse coder: the input has width 3, but the coder's cfg.json says 2\n"
+            "sparse coder: the input has width 3, but the coder's files say 2\n"
             "hint: was the coder trained on another model or hookpoint?");
   EXPECT_THAT(error_of([&] { coder.encode(model::Tensor()); }), HasSubstr("the input has width 0"));
   const float nan = std::numeric_limits<float>::quiet_NaN();
@@ -178,7 +178,7 @@ TEST_F(CoderTest, RefusesInputOfAnotherWidthOrThatIsNotFinite) {
 
 TEST_F(CoderTest, RefusesAnUnknownDevice) {
   TestCoder::small().write(folder_.path());
-  EXPECT_THAT(error_of([&] { Coder::load(folder_.path(), "cpus"); }),
+  EXPECT_THAT(error_of([&] { Coder::load(folder_.path(), {.device = "cpus"}); }),
               AllOf(HasSubstr("unknown device 'cpus'"), HasSubstr("did you mean 'cpu'?")));
 }
 
@@ -205,8 +205,8 @@ std::vector<Fault> faults() {
       {"negative k", set("k", -1), {"'k' is -1, wanted a whole number from 1 to 3"}},
       {"k over F", set("k", 4), {"'k' is 4, wanted a whole number from 1 to 3"}},
       {"signed", set("signed", true), {"'signed' is true", "hint: only coders of non-negative activations"}},
-      {"groupmax", set("activation", "groupmax"), {"'activation' is 'groupmax', supported: topk"}},
-      {"unknown activation", set("activation", "gelu"), {"'activation' is 'gelu', supported: topk"}},
+      {"groupmax", set("activation", "groupmax"), {"is groupmax, but 'k' = 2 does not divide the 3 latents"}},
+      {"unknown activation", set("activation", "gelu"), {"'activation' is 'gelu', supported: topk, groupmax"}},
       {"skip without weights", set("skip_connection", true), {"sae.safetensors: has no tensor 'W_skip'"}},
       {"no encoder", drop("encoder.weight"), {"sae.safetensors: has no tensor 'encoder.weight' among its 3"}},
       {"no bias", drop("b_dec"), {"has no tensor 'b_dec'"}},
@@ -270,22 +270,9 @@ TEST_F(CoderTest, AFolderOfNoKnownLayoutSaysWhatWasFoundAndWanted) {
   fs::create_directory(folder_.path() / "layers.2");
   EXPECT_THAT(error_of([&] { Coder::load(folder_.path()); }),
               HasSubstr("is no sparse coder of a known layout: found cfg.json, layers.2/, layers.10/; wanted one of "
-                        "(sparsify: cfg.json with 'd_in' and sae.safetensors)"));
+                        "(sparsify: cfg.json with 'd_in' and sae.safetensors; saelens: cfg.json and "));
   EXPECT_THAT(error_of([&] { Coder::load(folder_.path() / "nowhere"); }),
               HasSubstr("is no folder, wanted the folder of a"));
-}
-
-TEST_F(CoderTest, AFolderThatFitsTwoLayoutsIsRefused) {
-  TestCoder::small().write(folder_.path());
-  write_file(folder_.path() / "other.bin", "");
-  const std::vector<Format> table = {formats().front(),
-                                     {"other", "cfg.json and other.bin", "cfg.json", {"other.bin"}, nullptr}};
-  EXPECT_EQ(recognise(folder_.path()).name, "sparsify");
-  EXPECT_THAT(
-      error_of([&] { recognise(folder_.path(), table); }),
-      AllOf(HasSubstr("fits several layouts: sparsify (cfg.json with 'd_in' and sae.safetensors), other (cfg.json "
-                      "and other.bin)"),
-            HasSubstr("hint: keep the files of one of them in a folder of their own")));
 }
 
 TEST_F(CoderTest, HookpointsAreFoundInNaturalOrderWithTheirSeeds) {

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 #include "gloss/base/parallel.h"
 
@@ -126,10 +128,62 @@ void pack_rows(const EncoderInput& input, std::size_t first, std::size_t count, 
   }
 }
 
+/// What the rows of a tile have above their thresholds, in the order of the panels.
+class Gathered {
+ public:
+  explicit Gathered(std::size_t rows) : per_row_(rows) {}
+
+  void add(std::size_t row, std::uint32_t latent, float value) {
+    row_.push_back(static_cast<std::uint32_t>(row));
+    latent_.push_back(latent);
+    value_.push_back(value);
+    ++per_row_[row];
+  }
+
+  /// A counting sort by row; latents stay in ascending order.
+  Encoded by_row() const {
+    Encoded out;
+    out.offsets.resize(per_row_.size() + 1);
+    std::partial_sum(per_row_.begin(), per_row_.end(), out.offsets.begin() + 1);
+    out.latent.resize(row_.size());
+    out.value.resize(row_.size());
+    std::vector<std::uint64_t> next(out.offsets.begin(), out.offsets.end() - 1);
+    for (std::size_t i = 0; i < row_.size(); ++i) {
+      const std::uint64_t to = next[row_[i]]++;
+      out.latent[to] = latent_[i];
+      out.value[to] = value_[i];
+    }
+    return out;
+  }
+
+ private:
+  std::vector<std::uint32_t> row_, latent_;
+  std::vector<float> value_;
+  std::vector<std::uint64_t> per_row_;
+};
+
+/// The rows of all tiles, one after the other.
+Encoded joined(std::vector<Encoded>& parts) {
+  if (parts.size() == 1) return std::move(parts.front());
+  std::size_t values = 0;
+  for (const Encoded& part : parts) values += part.value.size();
+  Encoded out;
+  out.latent.reserve(values);
+  out.value.reserve(values);
+  for (Encoded& part : parts) {
+    const std::uint64_t before = out.value.size();
+    for (std::size_t row = 0; row < part.rows(); ++row) out.offsets.push_back(before + part.offsets[row + 1]);
+    out.latent.insert(out.latent.end(), part.latent.begin(), part.latent.end());
+    out.value.insert(out.value.end(), part.value.begin(), part.value.end());
+    part = Encoded();
+  }
+  return out;
+}
+
 }  // namespace
 
-void TopkEncoder::pack(const float* weight, const float* bias, std::size_t latents, std::size_t width,
-                       std::size_t threads, std::span<const std::uint32_t> which) {
+void EncoderPanels::pack(const float* weight, const float* bias, std::size_t latents, std::size_t width,
+                         std::size_t threads, std::span<const std::uint32_t> which) {
   latents_ = which.empty() ? latents : which.size();
   width_ = width;
   const std::size_t panels = (latents_ + kPanel - 1) / kPanel;
@@ -149,22 +203,21 @@ void TopkEncoder::pack(const float* weight, const float* bias, std::size_t laten
 
 void TopkEncoder::encode(const EncoderInput& input, std::uint32_t k, std::size_t threads, const EncoderOutput& output,
                          const Kernels& with) const {
-  const std::size_t tile_rows = rows_per_tile(width_);
+  const std::size_t tile_rows = rows_per_tile(width());
   const std::size_t tiles = (input.rows + tile_rows - 1) / tile_rows;
   parallel_for(tiles, threads, [&](std::size_t tile, std::size_t) {
     const std::size_t first = tile * tile_rows;
     const std::size_t count = std::min(tile_rows, input.rows - first);
     AlignedFloats packed;
-    pack_rows(input, first, count, width_, packed);
+    pack_rows(input, first, count, width(), packed);
     Candidates candidates(tile_rows, k);
     std::vector<float> threshold(tile_rows, 0.0F);  // ReLU: only values above 0 are candidates
     alignas(64) float z[kRowBlock * kPanel];
     std::uint32_t hits[kRowBlock];
-    for (std::size_t panel = 0; panel * kPanel < latents_; ++panel) {
-      const auto first_latent = static_cast<std::uint32_t>(panel * kPanel);
+    for (std::size_t i = 0; i < this->count(); ++i) {
+      const auto first_latent = static_cast<std::uint32_t>(i * kPanel);
       for (std::size_t row = 0; row < count; row += kRowBlock) {
-        with.product(packed.data() + row * width_, panels_.data() + panel * width_ * kPanel,
-                     bias_.data() + first_latent, width_, threshold.data() + row, z, hits);
+        with.product(packed.data() + row * width(), panel(i), bias(i), width(), threshold.data() + row, z, hits);
         for (std::size_t r = 0; r < std::min(kRowBlock, count - row); ++r) {
           if (hits[r] != 0) candidates.add(row + r, z + r * kPanel, hits[r], first_latent, threshold[row + r]);
         }
@@ -173,6 +226,82 @@ void TopkEncoder::encode(const EncoderInput& input, std::uint32_t k, std::size_t
     for (std::size_t row = 0; row < count; ++row)
       candidates.finish(row, output.latent + (first + row) * k, output.value + (first + row) * k);
   });
+}
+
+void ThresholdEncoder::set_thresholds(std::span<const float> threshold) {
+  threshold_.assign(count() * kPanel, std::numeric_limits<float>::infinity());
+  std::copy(threshold.begin(), threshold.end(), threshold_.begin());
+}
+
+Encoded ThresholdEncoder::encode(const EncoderInput& input, std::size_t threads, const Kernels& with) const {
+  const std::size_t tile_rows = rows_per_tile(width());
+  const std::size_t tiles = (input.rows + tile_rows - 1) / tile_rows;
+  std::vector<Encoded> parts(tiles);
+  parallel_for(tiles, threads, [&](std::size_t tile, std::size_t) {
+    const std::size_t first = tile * tile_rows;
+    const std::size_t rows = std::min(tile_rows, input.rows - first);
+    AlignedFloats packed;
+    pack_rows(input, first, rows, width(), packed);
+    Gathered gathered(rows);
+    alignas(64) float z[kRowBlock * kPanel];
+    std::uint32_t hits[kRowBlock];
+    for (std::size_t i = 0; i < count(); ++i) {
+      for (std::size_t row = 0; row < rows; row += kRowBlock) {
+        with.product_by_latent(packed.data() + row * width(), panel(i), bias(i), width(),
+                               threshold_.data() + i * kPanel, z, hits);
+        for (std::size_t r = 0; r < std::min(kRowBlock, rows - row); ++r) {
+          for (std::uint32_t bits = hits[r]; bits != 0; bits &= bits - 1) {
+            const auto j = static_cast<std::uint32_t>(std::countr_zero(bits));
+            gathered.add(row + r, static_cast<std::uint32_t>(i * kPanel) + j, z[r * kPanel + j]);
+          }
+        }
+      }
+    }
+    parts[tile] = gathered.by_row();
+  });
+  return joined(parts);
+}
+
+Encoded GroupmaxEncoder::encode(const EncoderInput& input, std::uint32_t k, std::size_t threads,
+                                const Kernels& with) const {
+  const std::size_t group = latents() / k;
+  const std::size_t tile_rows = rows_per_tile(width());
+  const std::size_t tiles = (input.rows + tile_rows - 1) / tile_rows;
+  std::vector<Encoded> parts(tiles);
+  parallel_for(tiles, threads, [&](std::size_t tile, std::size_t) {
+    const std::size_t first = tile * tile_rows;
+    const std::size_t rows = std::min(tile_rows, input.rows - first);
+    AlignedFloats packed;
+    pack_rows(input, first, rows, width(), packed);
+    std::vector<float> best(rows * k, 0.0F);  // ReLU: a group without a positive value has no winner
+    std::vector<std::uint32_t> winner(rows * k);
+    std::vector<float> threshold(tile_rows);
+    alignas(64) float z[kRowBlock * kPanel];
+    std::uint32_t hits[kRowBlock];
+    for (std::size_t i = 0; i < count(); ++i) {
+      const std::size_t begin = i * kPanel;
+      const bool one_group = begin / group == (begin + kPanel - 1) / group;
+      for (std::size_t row = 0; row < rows; ++row) threshold[row] = one_group ? best[row * k + begin / group] : 0.0F;
+      for (std::size_t row = 0; row < rows; row += kRowBlock) {
+        with.product(packed.data() + row * width(), panel(i), bias(i), width(), threshold.data() + row, z, hits);
+        for (std::size_t r = 0; r < std::min(kRowBlock, rows - row); ++r) {
+          for (std::uint32_t bits = hits[r]; bits != 0; bits &= bits - 1) {
+            const auto j = static_cast<std::size_t>(std::countr_zero(bits));
+            const std::size_t at = (row + r) * k + (begin + j) / group;
+            if (!(z[r * kPanel + j] > best[at])) continue;
+            best[at] = z[r * kPanel + j];
+            winner[at] = static_cast<std::uint32_t>(begin + j);
+          }
+        }
+      }
+    }
+    Gathered gathered(rows);
+    for (std::size_t at = 0; at < best.size(); ++at) {
+      if (best[at] > 0.0F) gathered.add(at / k, winner[at], best[at]);
+    }
+    parts[tile] = gathered.by_row();
+  });
+  return joined(parts);
 }
 
 void encode_reference(const EncoderInput& input, std::span<const float> weight, std::span<const float> bias,

@@ -195,8 +195,112 @@ TEST(TorchEncode, AgreesExactlyWithTheReferenceOnWholeNumbersAndTies) {
     const Encoded got =
         encode_with_torch(tensor(p.x, size.rows, size.width), tensor(p.weight, size.latents, size.width),
                           tensor(p.bias, 1, size.latents).view({-1}), size.k);
-    ASSERT_EQ(got.latent, wanted.latent);
-    ASSERT_EQ(got.value, wanted.value);
+    Encoded positive;  // the reference pads with zeros
+    for (std::size_t i = 0; i < wanted.value.size(); ++i) {
+      if (wanted.value[i] > 0) {
+        positive.latent.push_back(wanted.latent[i]);
+        positive.value.push_back(wanted.value[i]);
+      }
+      if ((i + 1) % size.k == 0) positive.offsets.push_back(positive.value.size());
+    }
+    ASSERT_EQ(got.offsets, positive.offsets);
+    ASSERT_EQ(got.latent, positive.latent);
+    ASSERT_EQ(got.value, positive.value);
+  }
+}
+
+/// Plain loops: every z above its threshold; the best positive one of each of k groups.
+Encoded slow_above(const Problem& p, const std::vector<float>& threshold) {
+  Problem all = p;
+  all.size.k = static_cast<std::uint32_t>(p.size.latents);
+  Encoded out;
+  for (std::size_t row = 0; row < p.size.rows; ++row) {
+    for (std::size_t f = 0; f < p.size.latents; ++f) {
+      double z = p.bias[f];
+      for (std::size_t d = 0; d < p.size.width; ++d)
+        z += double{p.x[row * p.size.width + d] - p.subtract[d]} * double{p.weight[f * p.size.width + d]};
+      if (!(z > threshold[f])) continue;
+      out.latent.push_back(static_cast<std::uint32_t>(f));
+      out.value.push_back(static_cast<float>(z));
+    }
+    out.offsets.push_back(out.value.size());
+  }
+  return out;
+}
+
+Encoded slow_groups(const Problem& p, std::uint32_t k) {
+  const Encoded positive = slow_above(p, std::vector<float>(p.size.latents, 0.0F));
+  const std::size_t group = p.size.latents / k;
+  Encoded out;
+  for (std::size_t row = 0; row < p.size.rows; ++row) {
+    for (std::uint64_t i = positive.offsets[row]; i < positive.offsets[row + 1]; ++i) {
+      const bool same =
+          out.value.size() > out.offsets.back() && out.latent.back() / group == positive.latent[i] / group;
+      if (!same) {
+        out.latent.push_back(positive.latent[i]);
+        out.value.push_back(positive.value[i]);
+      } else if (positive.value[i] > out.value.back()) {
+        out.latent.back() = positive.latent[i];
+        out.value.back() = positive.value[i];
+      }
+    }
+    out.offsets.push_back(out.value.size());
+  }
+  return out;
+}
+
+void expect_same(const Encoded& got, const Encoded& wanted) {
+  ASSERT_EQ(got.offsets, wanted.offsets);
+  ASSERT_EQ(got.latent, wanted.latent);
+  ASSERT_EQ(got.value, wanted.value);
+}
+
+at::Tensor as_tensor(const std::vector<float>& v, std::size_t rows, std::size_t columns) {
+  return at::tensor(at::ArrayRef<float>(v)).view({static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)});
+}
+
+at::Tensor centred(const Problem& p) {
+  return as_tensor(p.x, p.size.rows, p.size.width) - as_tensor(p.subtract, 1, p.size.width);
+}
+
+TEST(ThresholdEncoder, AgreesExactlyWithTheReferenceOnWholeNumbersAtTheBorder) {
+  std::uint64_t seed = 100;
+  for (const Case& size : awkward_sizes()) {
+    const Problem p = whole_numbers(size, ++seed);
+    std::vector<float> threshold(size.latents);  // whole numbers too: many z lie exactly on it, and are not above
+    for (std::size_t f = 0; f < threshold.size(); ++f) threshold[f] = static_cast<float>(f % 7) - 2.0F;
+    const Encoded wanted = slow_above(p, threshold);
+    ThresholdEncoder encoder;
+    encoder.pack(p.weight.data(), p.bias.data(), size.latents, size.width, 1);
+    encoder.set_thresholds(threshold);
+    for (const Kernels* with : available_kernels()) {
+      SCOPED_TRACE(with->name);
+      for (const std::size_t threads : {1, 3}) expect_same(encoder.encode(input_of(p), threads, *with), wanted);
+    }
+    expect_same(encode_above_with_torch(centred(p), as_tensor(p.weight, size.latents, size.width),
+                                        as_tensor(p.bias, 1, size.latents).view({-1}),
+                                        as_tensor(threshold, 1, size.latents).view({-1})),
+                wanted);
+  }
+}
+
+TEST(GroupmaxEncoder, KeepsTheBestPositiveValueOfEveryGroupTiesToTheLowerLatent) {
+  std::uint64_t seed = 200;
+  for (const std::size_t latents : {1, 6, 32, 64, 96, 100, 640}) {
+    for (const std::uint32_t k : {1, 2, 4, 5, 32, 64, 100}) {
+      if (latents % k != 0) continue;
+      const Problem p = whole_numbers({29, 5, latents, k}, ++seed);
+      const Encoded wanted = slow_groups(p, k);
+      GroupmaxEncoder encoder;
+      encoder.pack(p.weight.data(), p.bias.data(), latents, 5, 1);
+      for (const Kernels* with : available_kernels()) {
+        SCOPED_TRACE(std::string(with->name) + ", F " + std::to_string(latents) + ", K " + std::to_string(k));
+        for (const std::size_t threads : {1, 2}) expect_same(encoder.encode(input_of(p), k, threads, *with), wanted);
+      }
+      expect_same(encode_groups_with_torch(centred(p), as_tensor(p.weight, latents, 5),
+                                           as_tensor(p.bias, 1, latents).view({-1}), k),
+                  wanted);
+    }
   }
 }
 

@@ -2,25 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "gloss/base/error.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/formats/safetensors.h"
+#include "gloss/sparse/coder_weights.h"
 #include "gloss/sparse/format.h"
 
 namespace gloss::sparse {
 namespace {
 
-using formats::SafeTensors;
-using formats::TensorView;
-using Shape = std::vector<std::uint64_t>;
-
-constexpr std::uint64_t kMaxWidth = std::uint64_t{1} << 20;
-constexpr std::uint64_t kMaxLatents = std::uint64_t{1} << 28;
 constexpr std::uint64_t kDefaultExpansion = 32;
 constexpr std::uint64_t kDefaultK = 32;
 
@@ -35,8 +28,14 @@ void read_switches(const formats::Fields& fields, Config& config) {
     fail_input(fields.where(), "'signed' is true: such coders keep the largest absolute values, without a ReLU",
                "only coders of non-negative activations are supported");
   config.info.activation = fields.string("activation", "topk");
-  if (config.info.activation != "topk")
-    fail_input(fields.where(), fmt::format("'activation' is '{}', supported: topk", config.info.activation));
+  if (config.info.activation == "groupmax") {
+    config.info.selection = Selection::groupmax;
+    if (config.info.latents % config.info.k != 0)
+      fail_input(fields.where(), fmt::format("'activation' is groupmax, but 'k' = {} does not divide the {} latents",
+                                             config.info.k, config.info.latents));
+  } else if (config.info.activation != "topk") {
+    fail_input(fields.where(), fmt::format("'activation' is '{}', supported: topk, groupmax", config.info.activation));
+  }
   const bool transcode = fields.boolean("transcode", false);
   config.skip = fields.boolean("skip_connection", false);
   // Files older than the key lack it even for transcoders, and those subtract b_dec: formats.md 1.4.
@@ -67,69 +66,42 @@ Config read_config(const std::filesystem::path& file) {
   return config;
 }
 
-bool is_float(formats::Dtype dtype) {
-  using enum formats::Dtype;
-  return dtype == f32 || dtype == f16 || dtype == bf16 || dtype == f64;
-}
-
-/// Values of a tensor of this shape. `letters` names the shape: "F x D".
-std::vector<float> read_tensor(const SafeTensors& file, std::string_view name, const Shape& shape,
-                               std::string_view letters, const Config& config) {
-  const TensorView& t = file.tensor(name);
-  const std::string subject = fmt::format("tensor '{}'", name);
-  if (t.shape != shape) {
-    const bool turned = t.shape.size() == 2 && shape.size() == 2 && t.shape[0] == shape[1] && t.shape[1] == shape[0];
-    fail_input(file.file_name(),
-               fmt::format("{} is {}, wanted {} ({}) because {}", subject, formats::format_shape(t.shape),
-                           formats::format_shape(shape), letters, config.reason),
-               turned ? "it is transposed: do cfg.json and sae.safetensors come from the same program?" : "");
-  }
-  if (!is_float(t.dtype))
-    fail_input(file.file_name(),
-               fmt::format("{} is {}, wanted a float type (F32, F16, BF16, F64)", subject, formats::name_of(t.dtype)));
-  std::vector<float> values = formats::to_floats(t);
-  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (bad != values.end())
-    fail_input(file.file_name(),
-               fmt::format("{} holds {} as its value {}, wanted finite numbers", subject, *bad, bad - values.begin()));
-  return values;
-}
-
-/// [rows, columns] to [columns, rows].
-std::vector<float> transposed(const std::vector<float>& values, std::size_t rows, std::size_t columns) {
-  std::vector<float> out(values.size());
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t c = 0; c < columns; ++c) out[c * rows + r] = values[r * columns + c];
-  }
-  return out;
-}
-
-void read_encoder(const SafeTensors& file, const Config& config, CoderData& data) {
+void read_encoder(const CoderWeights& file, const Config& config, CoderData& data) {
   const std::uint64_t width = config.info.input_width;
   const std::uint64_t latents = config.info.latents;
   if (!file.contains("encoder.weight") && file.contains("W_enc")) {  // the first release
-    data.w_enc = transposed(read_tensor(file, "W_enc", {width, latents}, "D x F", config), width, latents);
-    data.b_enc = read_tensor(file, "b_enc", {latents}, "F", config);
+    data.w_enc = file.read_turned("W_enc", width, latents, "D x F");
+    data.b_enc = file.read("b_enc", {latents}, "F");
     return;
   }
-  data.w_enc = read_tensor(file, "encoder.weight", {latents, width}, "F x D", config);
-  data.b_enc = read_tensor(file, "encoder.bias", {latents}, "F", config);
+  data.w_enc = file.read("encoder.weight", {latents, width}, "F x D");
+  data.b_enc = file.read("encoder.bias", {latents}, "F");
+}
+
+std::vector<std::filesystem::path> sparsify_files(const std::filesystem::path& path) {
+  return all_present(path, {"cfg.json", "sae.safetensors"});
 }
 
 }  // namespace
 
-CoderData load_sparsify(const std::filesystem::path& folder) {
+Format sparsify_format() {
+  return {"sparsify", "cfg.json with 'd_in' and sae.safetensors", sparsify_files, load_sparsify};
+}
+
+CoderData load_sparsify(const std::filesystem::path& folder, const CoderOptions& /*options*/) {
   const Config config = read_config(folder / "cfg.json");
-  const SafeTensors file = SafeTensors::open(folder / "sae.safetensors");
+  CoderWeights file = CoderWeights::open(folder / "sae.safetensors");
+  file.set_reason(config.reason);
   const std::uint64_t width = config.info.input_width;
   const std::uint64_t latents = config.info.latents;
   CoderData data;
   data.info = config.info;
+  data.info.hookpoint = hookpoint_of_folder(folder);
   read_encoder(file, config, data);
   // An encoder-only file still encodes; b_dec is part of that.
-  if (file.contains("W_dec")) data.w_dec = read_tensor(file, "W_dec", {latents, width}, "F x D", config);
-  data.b_dec = read_tensor(file, "b_dec", {width}, "D", config);
-  if (config.skip) data.w_skip = read_tensor(file, "W_skip", {width, width}, "D x D", config);
+  if (file.contains("W_dec")) data.w_dec = file.read("W_dec", {latents, width}, "F x D");
+  data.b_dec = file.read("b_dec", {width}, "D");
+  if (config.skip) data.w_skip = file.read("W_skip", {width, width}, "D x D");
   return data;
 }
 

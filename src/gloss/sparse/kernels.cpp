@@ -22,9 +22,9 @@ using V = float __attribute__((vector_size(16)));
 constexpr std::size_t kLanes = 4;
 constexpr std::size_t kAccRows = 6;
 
-inline std::uint32_t bits_above(V v, float threshold) {
+inline std::uint32_t bits_above(V v, V threshold) {
   std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < kLanes; ++i) bits |= (v[i] > threshold ? 1U : 0U) << i;
+  for (std::size_t i = 0; i < kLanes; ++i) bits |= (v[i] > threshold[i] ? 1U : 0U) << i;
   return bits;
 }
 inline V square_root(V v) {
@@ -33,7 +33,7 @@ inline V square_root(V v) {
 }
 #include "gloss/sparse/kernels_body.h"
 
-constexpr Kernels kKernels{"portable", product, weighted_sum, dots, adam};
+constexpr Kernels kKernels{"portable", product, product_by_latent, weighted_sum, dots, adam};
 }  // namespace portable
 
 #if defined(__x86_64__)
@@ -50,13 +50,13 @@ using V = __m256;
 constexpr std::size_t kLanes = 8;
 constexpr std::size_t kAccRows = 6;  // 12 of the 16 registers hold sums
 
-inline std::uint32_t bits_above(V v, float threshold) {
-  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(threshold), _CMP_GT_OQ)));
+inline std::uint32_t bits_above(V v, V threshold) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, threshold, _CMP_GT_OQ)));
 }
 inline V square_root(V v) { return _mm256_sqrt_ps(v); }
 #include "gloss/sparse/kernels_body.h"
 
-constexpr Kernels kKernels{"avx2", product, weighted_sum, dots, adam};
+constexpr Kernels kKernels{"avx2", product, product_by_latent, weighted_sum, dots, adam};
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -71,14 +71,12 @@ using V = __m512;
 constexpr std::size_t kLanes = 16;
 constexpr std::size_t kAccRows = 12;  // 24 of the 32 registers hold sums
 
-inline std::uint32_t bits_above(V v, float threshold) {
-  return _mm512_cmp_ps_mask(v, _mm512_set1_ps(threshold), _CMP_GT_OQ);
-}
+inline std::uint32_t bits_above(V v, V threshold) { return _mm512_cmp_ps_mask(v, threshold, _CMP_GT_OQ); }
 // With a mask, since gcc 12 takes the plain form for a read of something uninitialised.
 inline V square_root(V v) { return _mm512_maskz_sqrt_ps(static_cast<__mmask16>(0xFFFF), v); }
 #include "gloss/sparse/kernels_body.h"
 
-constexpr Kernels kKernels{"avx512", product, weighted_sum, dots, adam};
+constexpr Kernels kKernels{"avx512", product, product_by_latent, weighted_sum, dots, adam};
 }  // namespace avx512
 #if defined(__clang__)
 #pragma clang attribute pop

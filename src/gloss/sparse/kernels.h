@@ -30,6 +30,9 @@ struct Kernels {
   /// hits [kRowBlock], bit j of hits[r]: z[r][j] > threshold[r].
   void (*product)(const float* x, const float* panel, const float* bias, std::size_t width, const float* threshold,
                   float* z, std::uint32_t* hits);
+  /// The same with a threshold for each latent. Shapes: threshold [kPanel]; bit j of hits[r]: z[r][j] > threshold[j].
+  void (*product_by_latent)(const float* x, const float* panel, const float* bias, std::size_t width,
+                            const float* threshold, float* z, std::uint32_t* hits);
   /// out += sum over j of weight[j] * base[row[j]]. Shapes: out [D], base [*, D], row, weight [count].
   void (*weighted_sum)(float* out, const float* base, const std::uint32_t* row, const float* weight, std::size_t count,
                        std::size_t width);

@@ -41,16 +41,32 @@ inline void product_part(const float* x, const float* panel, const float* bias, 
   }
 }
 
-void product(const float* x, const float* panel, const float* bias, std::size_t width, const float* threshold, float* z,
-             std::uint32_t* hits) {
+inline void product_block(const float* x, const float* panel, const float* bias, std::size_t width, float* z) {
   for (std::size_t row = 0; row < kRowBlock; row += kAccRows) {
     for (std::size_t column = 0; column < kPanel; column += 2 * kLanes)
       product_part(x + row, panel + column, bias + column, width, z + row * kPanel + column);
   }
+}
+
+void product(const float* x, const float* panel, const float* bias, std::size_t width, const float* threshold, float* z,
+             std::uint32_t* hits) {
+  product_block(x, panel, bias, width, z);
+  for (std::size_t row = 0; row < kRowBlock; ++row) {
+    const V limit = broadcast(threshold[row]);
+    std::uint32_t bits = 0;
+    for (std::size_t column = 0; column < kPanel; column += kLanes)
+      bits |= bits_above(load(z + row * kPanel + column), limit) << column;
+    hits[row] = bits;
+  }
+}
+
+void product_by_latent(const float* x, const float* panel, const float* bias, std::size_t width, const float* threshold,
+                       float* z, std::uint32_t* hits) {
+  product_block(x, panel, bias, width, z);
   for (std::size_t row = 0; row < kRowBlock; ++row) {
     std::uint32_t bits = 0;
     for (std::size_t column = 0; column < kPanel; column += kLanes)
-      bits |= bits_above(load(z + row * kPanel + column), threshold[row]) << column;
+      bits |= bits_above(load(z + row * kPanel + column), load(threshold + column)) << column;
     hits[row] = bits;
   }
 }

@@ -5,34 +5,80 @@
 #include <algorithm>
 
 namespace gloss::sparse {
+namespace {
+
+constexpr std::int64_t kTileValues = std::int64_t{1} << 26;
+constexpr std::int64_t kLowBits = 32;
+
+/// Calls work(z) for tiles of rows, in order. Shapes: z [rows of the tile, F].
+template <class Work>
+void for_tiles(const at::Tensor& u, const at::Tensor& weight, const at::Tensor& bias, const Work& work) {
+  const std::int64_t rows = u.size(0);
+  const std::int64_t tile = std::max<std::int64_t>(1, kTileValues / weight.size(0));
+  for (std::int64_t first = 0; first < rows; first += tile)
+    work(at::addmm(bias, u.narrow(0, first, std::min(tile, rows - first)), weight.t()));
+}
+
+/// topk and max break ties as they like, so they are given whole numbers that have none: bits of the value (ordered as
+/// the value is, for floats that are not negative), then the latent, lower ones higher. Adding 0 makes -0 a plain 0.
+at::Tensor keys_of(const at::Tensor& z) {
+  const std::int64_t latents = z.size(1);
+  const at::Tensor rank = latents - 1 - at::arange(latents, z.options().dtype(at::kLong));
+  const at::Tensor bits = (at::relu(z) + 0.0).view(at::kInt).to(at::kLong);
+  return bits.mul(std::int64_t{1} << kLowBits).add_(rank);
+}
+
+/// Adds rows of `width` chosen latents, without those whose value is 0. Shapes: chosen [rows, width].
+void append(Encoded& out, const at::Tensor& chosen, const at::Tensor& z) {
+  const at::Tensor values = at::relu(z.gather(1, chosen)).to(at::kCPU).contiguous();
+  const at::Tensor latents = chosen.to(at::kCPU).contiguous();
+  const std::int64_t width = chosen.size(1);
+  const float* value = values.data_ptr<float>();
+  const std::int64_t* latent = latents.data_ptr<std::int64_t>();
+  for (std::int64_t row = 0; row < chosen.size(0); ++row) {
+    for (std::int64_t i = row * width; i < (row + 1) * width; ++i) {
+      if (!(value[i] > 0.0F)) continue;
+      out.latent.push_back(static_cast<std::uint32_t>(latent[i]));
+      out.value.push_back(value[i]);
+    }
+    out.offsets.push_back(out.value.size());
+  }
+}
+
+}  // namespace
 
 Encoded encode_with_torch(const at::Tensor& u, const at::Tensor& weight, const at::Tensor& bias, std::uint32_t k) {
-  constexpr std::int64_t kTileValues = std::int64_t{1} << 26;
-  constexpr std::int64_t kLowBits = 32;
-  const std::int64_t rows = u.size(0);
-  const std::int64_t latents = weight.size(0);
-  const std::int64_t tile = std::max<std::int64_t>(1, kTileValues / latents);
-  const at::TensorOptions on_device = u.options().dtype(at::kLong);
-  const at::Tensor rank = latents - 1 - at::arange(latents, on_device);  // higher for lower latents
   Encoded out;
-  out.k = k;
-  out.latent.resize(static_cast<std::size_t>(rows) * k);
-  out.value.resize(out.latent.size());
-  for (std::int64_t first = 0; first < rows; first += tile) {
-    const std::int64_t count = std::min(tile, rows - first);
-    const at::Tensor z = at::relu(at::addmm(bias, u.narrow(0, first, count), weight.t()));
-    // topk breaks ties as it likes, so it sorts whole numbers that have none: bits of the value (ordered as the value
-    // is, for floats that are not negative), then the latent. Adding 0 makes -0 a plain 0.
-    const at::Tensor bits = (z + 0.0).view(at::kInt).to(at::kLong);
-    const at::Tensor keys = bits.mul(std::int64_t{1} << kLowBits).add_(rank);
-    const at::Tensor best = std::get<1>(keys.topk(k, 1, true, true));
-    const at::Tensor values = z.gather(1, best).to(at::kCPU).contiguous();
-    const at::Tensor indices = best.to(at::kCPU).contiguous();
-    const std::size_t at = static_cast<std::size_t>(first) * k;
-    std::copy_n(values.data_ptr<float>(), values.numel(), out.value.data() + at);
-    std::transform(indices.data_ptr<std::int64_t>(), indices.data_ptr<std::int64_t>() + indices.numel(),
-                   out.latent.data() + at, [](std::int64_t i) { return static_cast<std::uint32_t>(i); });
-  }
+  for_tiles(u, weight, bias,
+            [&](const at::Tensor& z) { append(out, std::get<1>(keys_of(z).topk(k, 1, true, true)), z); });
+  return out;
+}
+
+Encoded encode_groups_with_torch(const at::Tensor& u, const at::Tensor& weight, const at::Tensor& bias,
+                                 std::uint32_t k) {
+  const std::int64_t latents = weight.size(0);
+  Encoded out;
+  for_tiles(u, weight, bias, [&](const at::Tensor& z) {
+    const at::Tensor best = keys_of(z).view({z.size(0), k, -1}).amax(2);
+    append(out, latents - 1 - best.bitwise_and((std::int64_t{1} << kLowBits) - 1), z);
+  });
+  return out;
+}
+
+Encoded encode_above_with_torch(const at::Tensor& u, const at::Tensor& weight, const at::Tensor& bias,
+                                const at::Tensor& threshold) {
+  Encoded out;
+  for_tiles(u, weight, bias, [&](const at::Tensor& z) {
+    const at::Tensor above = z > threshold;
+    const at::Tensor latents = above.nonzero().select(1, 1).to(at::kCPU, at::kInt).contiguous();  // rows in order
+    const at::Tensor values = z.masked_select(above).to(at::kCPU).contiguous();
+    const at::Tensor counts = above.sum(1).to(at::kCPU).contiguous();
+    const auto* latent = latents.data_ptr<std::int32_t>();
+    out.latent.insert(out.latent.end(), latent, latent + latents.numel());
+    out.value.insert(out.value.end(), values.data_ptr<float>(), values.data_ptr<float>() + values.numel());
+    for (std::int64_t row = 0; row < counts.numel(); ++row)
+      out.offsets.push_back(out.offsets.back() + static_cast<std::uint64_t>(counts.data_ptr<std::int64_t>()[row]));
+  });
   return out;
 }
 
