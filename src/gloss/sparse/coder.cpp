@@ -187,6 +187,20 @@ std::vector<std::string> Coder::hookpoints(const std::filesystem::path& root) {
 const CoderInfo& Coder::info() const { return impl_->info; }
 const std::string& Coder::fingerprint() const { return impl_->fingerprint; }
 
+std::span<const float> Coder::decoder_rows() const { return impl_->w_dec; }
+
+void Coder::encoder_rows(std::size_t first, std::span<float> out) const {
+  const std::size_t width = impl_->info.input_width;
+  if (impl_->device == at::kCPU) {
+    for (std::size_t i = 0; i * width < out.size(); ++i)
+      impl_->encoder.copy_row(first + i, out.subspan(i * width, width));
+    return;
+  }
+  const auto count = static_cast<std::int64_t>(out.size() / width);
+  const at::Tensor rows = impl_->w_enc.narrow(0, static_cast<std::int64_t>(first), count).to(at::kCPU).contiguous();
+  std::copy_n(rows.data_ptr<float>(), out.size(), out.begin());
+}
+
 Encoded Coder::encode(const model::Tensor& x) const {
   const at::NoGradGuard no_gradients;
   check_width(x, impl_->info.input_width, "the input");

@@ -36,6 +36,11 @@ class TopkEncoder {
 
   std::size_t latents() const { return latents_; }
   std::size_t width() const { return width_; }
+  /// The weights of one latent. Shapes: out [D]. Requires: latent < latents().
+  void copy_row(std::size_t latent, std::span<float> out) const {
+    const float* from = panels_.data() + latent / kPanel * width_ * kPanel + latent % kPanel;
+    for (std::size_t d = 0; d < width_; ++d) out[d] = from[d * kPanel];
+  }
 
   /// z = relu(weight (x - subtract) + bias), the K largest of each row. Requires: 1 <= k <= latents().
   /// Threads: `threads` workers; the result is the same for any number of them.
