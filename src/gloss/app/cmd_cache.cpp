@@ -11,6 +11,7 @@
 #include "gloss/app/run_folder.h"
 #include "gloss/app/settings.h"
 #include "gloss/app/version.h"
+#include "gloss/app/weights_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
@@ -32,6 +33,7 @@ struct CacheOptions {
   std::uint64_t memory = std::uint64_t{1} << 30;
   std::uint32_t batch = 32;
   std::string activations = "auto";
+  bool no_weights = false;
 };
 
 /// One hookpoint being cached: its coder, where that reads, where its firings go.
@@ -250,6 +252,18 @@ void report_index(const index::Reader& reader, Reporter& report) {
                           format_count(static_cast<double>(indexed)), reader.excluded_token_count()));
 }
 
+/// What latents write and which are near, of every hookpoint that lacks it; false when none did.
+bool add_weights(const CacheOptions& o, const RunFolder& run, const text::TokenFile& tokens,
+                 const model::SubjectModel& subject, const std::vector<Cached>& cached, Reporter& report) {
+  bool any = false;
+  for (const Cached& c : cached) {
+    if (o.no_weights) break;
+    any |=
+        make_latent_weights({run, subject, c.coder, c.reconstructs, tokens, o.common.thread_count(), o.memory}, report);
+  }
+  return any;
+}
+
 int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   if (o.activations != "auto" && o.activations != "f32")
     throw Error(ErrorKind::usage, "--activations", fmt::format("'{}' is not auto or f32", o.activations));
@@ -266,7 +280,8 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   }
   save_settings(run, "cache", cli);
   if (pending.empty()) {
-    context.reporter.info(fmt::format("{}: already cached, nothing to do", o.run));
+    if (!add_weights(o, run, tokens, subject, cached, context.reporter))
+      context.reporter.info(fmt::format("{}: already cached, nothing to do", o.run));
     return kDone;
   }
   const text::Tokenizer tokenizer = text::Tokenizer::load(run.tokenizer());
@@ -287,6 +302,7 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
     write_manifest(run, stage_name(*c), inputs_of(o, tokens, subject, *c), true);
     report_index(index::Reader::open(run.index(c->hookpoint)), context.reporter);
   }
+  add_weights(o, run, tokens, subject, cached, context.reporter);
   return kDone;
 }
 
@@ -302,6 +318,8 @@ Runner setup_cache(CLI::App& cli) {
   add_quantity(cli, "--memory", o->memory, "memory for firings before they are spilled to disk, in bytes");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--activations", o->activations, "auto (f16, f32 where a value leaves its range) or f32");
+  cli.add_flag("--no-weights", o->no_weights,
+               "leave out what latents write and which are near (added by the same command without)");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
   add_device(cli, o->common);
