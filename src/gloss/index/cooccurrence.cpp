@@ -53,6 +53,16 @@ class ByPosition {
   std::span<const std::uint32_t> at(std::uint32_t position) const {
     return std::span(latent_).subspan(begin_[position], begin_[position + 1] - begin_[position]);
   }
+  /// Has the processor fetch what at() will read some steps after positions[i]: first the place, then what lies there.
+  void fetch(std::span<const std::uint32_t> positions, std::size_t i) const {
+    constexpr std::size_t kFar = 16;
+    constexpr std::size_t kNear = 6;
+    if (i + kFar < positions.size()) __builtin_prefetch(begin_.data() + positions[i + kFar]);
+    if (i + kNear >= positions.size()) return;
+    const std::uint32_t* latents = latent_.data() + begin_[positions[i + kNear]];
+    __builtin_prefetch(latents);
+    __builtin_prefetch(latents + 16);
+  }
 
  private:
   std::uint32_t check(std::uint32_t f, std::uint32_t position) const {
@@ -71,13 +81,16 @@ class ByPosition {
 
 /// How often each latent was met; emptied by going through those that were.
 struct Counter {
-  std::vector<std::uint32_t> count;  // [F]
-  std::vector<std::uint32_t> touched;
+  std::vector<std::uint32_t> count;    // [F]
+  std::vector<std::uint32_t> touched;  // [F + 1], the first `met` of them
+  std::size_t met = 0;
 
-  explicit Counter(std::size_t latents) : count(latents) {}
+  explicit Counter(std::size_t latents) : count(latents), touched(latents + 1) {}
   void add(std::span<const std::uint32_t> latents) {
     for (const std::uint32_t f : latents) {
-      if (count[f]++ == 0) touched.push_back(f);
+      // Without a branch: whether a latent is new is as good as random, and a wrong guess costs more than the store.
+      touched[met] = f;
+      met += count[f]++ == 0 ? 1 : 0;
     }
   }
 };
@@ -143,14 +156,18 @@ Cooccurring cooccurring(const Reader& index, const CooccurrenceOptions& options,
   const auto count_latent = [&](std::uint32_t f, Counter& counter) {
     const std::uint64_t own = index.count(LatentId{f});
     if (own < min_count) return;
-    for (const std::uint32_t position : index.firings(LatentId{f}).position) counter.add(by_position.at(position));
-    for (const std::uint32_t other : counter.touched) {
+    const std::span<const std::uint32_t> positions = index.firings(LatentId{f}).position;
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      by_position.fetch(positions, i);
+      counter.add(by_position.at(positions[i]));
+    }
+    for (const std::uint32_t other : std::span(counter.touched).first(counter.met)) {
       const std::uint64_t common = counter.count[other];
       counter.count[other] = 0;
       if (other != f && common >= min_count)
         best.insert(f, {common, own + index.count(LatentId{other}) - common, other});
     }
-    counter.touched.clear();
+    counter.met = 0;
   };
   std::uint32_t first = 0;
   for (const std::uint32_t end : ends) {
