@@ -135,6 +135,50 @@ TEST(EndToEnd, CacheExplainScoreReportShow) {
   EXPECT_THAT(outcome.out, HasSubstr("detection"));
 }
 
+TEST(EndToEnd, CacheSaysWhatLatentsWriteAndShowShowsIt) {
+  const TemporaryFolder folder("writes");
+  const fs::path run = copy_of_run(folder);
+  const fs::path weights = run / "latents/layers.2/weights.safetensors";
+  ASSERT_TRUE(fs::exists(weights));
+  const std::string before = content(weights);
+  ASSERT_EQ(run_gloss({"explain", run.string(), "--latents", "random:20"}).code, 0);
+  Outcome outcome = run_gloss({"explain", run.string(), "--latents", "random:20", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  ASSERT_EQ(run_gloss({"score", run.string()}).code, 0);
+  ASSERT_EQ(run_gloss({"report", run.string()}).code, 0);
+  const std::string csv = content(run / "report/scores.csv");
+  const std::size_t line = csv.find('\n') + 1;
+  const std::size_t comma = csv.find(',', line);
+  const std::string latent = csv.substr(comma + 1, csv.find(',', comma + 1) - comma - 1);
+  outcome = run_gloss({"show", run.string(), "layers.2", latent});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* wanted : {"promotes", "suppresses", "writes like", "reads like", "kurtosis"})
+    EXPECT_THAT(outcome.out, HasSubstr(wanted));
+  outcome = run_gloss({"show", run.string(), "layers.2", latent, "--json"});
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["weights"]["promoted"].size(), 10U);
+  EXPECT_THAT(content(run / "report/index.html"), HasSubstr("\"promotes\""));
+
+  // A run without the file is shown without it; the same cache command adds it, with the same bytes.
+  fs::remove(weights);
+  outcome = run_gloss({"show", run.string(), "layers.2", latent});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out.find("promotes"), std::string::npos);
+  std::vector<std::string> command = cache_command(run.string());
+  command.emplace_back("--no-weights");
+  outcome = run_gloss(command);
+  EXPECT_THAT(outcome.err, HasSubstr("already cached, nothing to do"));
+  EXPECT_FALSE(fs::exists(weights));
+  outcome = run_gloss(cache_command(run.string()));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("promoted and suppressed tokens (direct path)"));
+  EXPECT_EQ(content(weights), before);
+
+  fs::resize_file(weights, fs::file_size(weights) - 5);
+  outcome = run_gloss({"show", run.string(), "layers.2", latent});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("weights.safetensors"));
+}
+
 TEST(EndToEnd, ResultsDoNotDependOnThreads) {
   std::vector<std::string> summaries;
   for (const char* threads : {"1", "2"}) {
@@ -293,6 +337,10 @@ TEST(Merge, ShardsGiveTheBytesOfOneCache) {
   EXPECT_EQ(content(whole / kIndex), content(cached_run() / kIndex));
   EXPECT_EQ(content(whole / "tokens.safetensors"), content(cached_run() / "tokens.safetensors"));
   EXPECT_EQ(run_gloss({"check", whole.string()}).code, 0);
+  EXPECT_FALSE(fs::exists(whole / "latents/layers.2/weights.safetensors"));
+  EXPECT_EQ(run_gloss(cache_command(whole.string())).code, 0);
+  EXPECT_EQ(content(whole / "latents/layers.2/weights.safetensors"),
+            content(cached_run() / "latents/layers.2/weights.safetensors"));
   EXPECT_THAT(run_gloss(cache_command(whole.string())).err, HasSubstr("already cached"));
   EXPECT_EQ(run_gloss({"explain", whole.string(), "--latents", "0-5"}).code, 0);
 

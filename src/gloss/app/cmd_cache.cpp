@@ -15,6 +15,7 @@
 #include "gloss/app/settings.h"
 #include "gloss/app/shards.h"
 #include "gloss/app/version.h"
+#include "gloss/app/weights_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
@@ -42,6 +43,7 @@ struct CacheOptions {
   std::uint32_t batch = 32;
   std::string activations = "auto";
   std::string shard;  // "" or "I/N"
+  bool no_weights = false;
 };
 
 /// Contexts [first, last) of `contexts`: all of them, or the part that --shard names.
@@ -287,6 +289,18 @@ void report_index(const index::Reader& reader, Reporter& report) {
                           format_count(static_cast<double>(indexed)), reader.excluded_token_count()));
 }
 
+/// What latents write and which are near, of every hookpoint that lacks it; false when none did.
+bool add_weights(const CacheOptions& o, const RunFolder& run, const text::TokenFile& tokens,
+                 const model::SubjectModel& subject, const std::vector<Cached>& cached, Reporter& report) {
+  bool any = false;
+  for (const Cached& c : cached) {
+    if (o.no_weights || !o.shard.empty()) break;  // a part does not know which latents fire together
+    any |=
+        make_latent_weights({run, subject, c.coder, c.reconstructs, tokens, o.common.thread_count(), o.memory}, report);
+  }
+  return any;
+}
+
 int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   if (o.activations != "auto" && o.activations != "f32")
     throw Error(ErrorKind::usage, "--activations", fmt::format("'{}' is not auto or f32", o.activations));
@@ -303,7 +317,8 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   }
   save_settings(run, "cache", cli);
   if (pending.empty()) {
-    context.reporter.info(fmt::format("{}: already cached, nothing to do", o.run));
+    if (!add_weights(o, run, tokens, subject, cached, context.reporter))
+      context.reporter.info(fmt::format("{}: already cached, nothing to do", o.run));
     return kDone;
   }
   const text::Tokenizer tokenizer = text::Tokenizer::load(run.tokenizer());
@@ -336,6 +351,7 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
     write_manifest(run, stage_name(*c), inputs_of(o, tokens, subject, *c), true);
     report_index(index::Reader::open(run.index(c->hookpoint)), context.reporter);
   }
+  add_weights(o, run, tokens, subject, cached, context.reporter);
   return kDone;
 }
 
@@ -355,6 +371,8 @@ Runner setup_cache(CLI::App& cli) {
   cli.add_option("--activations", o->activations, "auto (f16, f32 where a value leaves its range) or f32");
   cli.add_option("--shard", o->shard,
                  "I/N: cache the I-th of N parts of the contexts, in a run folder of its own; gloss merge joins them");
+  cli.add_flag("--no-weights", o->no_weights,
+               "leave out what latents write and which are near (added by the same command without)");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
   add_device(cli, o->common);

@@ -145,8 +145,12 @@ int merge(const MergeOptions& o, Context& context) {
   write_whole_manifest(run, first, "tokens", context.reporter);
   for (const std::string& hookpoint : hookpoints) {
     merge_hookpoint(o, run, hookpoint, context.reporter);
+    const fs::path about = first.latents(hookpoint) / "coder.json";  // measured on the same tokens by every part
+    if (fs::exists(about)) copy_whole(about, run.latents(hookpoint) / "coder.json");
     write_whole_manifest(run, first, "cache-" + hookpoint, context.reporter);
   }
+  context.reporter.info(
+      "what latents write and which are near is not in the parts: the gloss cache command without --shard adds it");
   return kDone;
 }
 

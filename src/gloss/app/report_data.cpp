@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "gloss/app/version.h"
 #include "gloss/base/quantity.h"
@@ -46,6 +47,12 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
   result.questions = question_options(settings);
   result.tokenizer = data.tokenizer;
   result.tokens = data.tokens;
+  auto weights = std::make_shared<std::map<std::string, std::optional<index::LatentWeightsReader>, std::less<>>>();
+  result.weights = [&data, weights](std::string_view hookpoint) -> const index::LatentWeightsReader* {
+    auto it = weights->find(hookpoint);
+    if (it == weights->end()) it = weights->emplace(hookpoint, data.weights(std::string(hookpoint))).first;
+    return it->second ? &*it->second : nullptr;
+  };
   auto builders = std::make_shared<std::map<std::string, examples::Builder, std::less<>>>();
   result.examples = [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
     auto it = builders->find(hookpoint);

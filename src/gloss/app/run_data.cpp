@@ -46,6 +46,17 @@ std::uint32_t count_windows(const index::Firings& firings, std::uint32_t window)
   return count;
 }
 
+/// Of an index or what lies beside it.
+template <class Reader>
+void check_tokens(const RunData& data, const Reader& reader) {
+  const auto it = reader.metadata().find("tokens_fingerprint");
+  if (it != reader.metadata().end() && it->second != data.tokens.fingerprint())
+    fail_input(reader.file_name(),
+               fmt::format("was made from tokens {}, but {} holds {}", it->second, data.run.tokens().string(),
+                           data.tokens.fingerprint()),
+               "files of two runs were mixed; run gloss cache into a new folder");
+}
+
 }  // namespace
 
 RunData RunData::open(const RunFolder& run) {
@@ -55,12 +66,20 @@ RunData RunData::open(const RunFolder& run) {
 
 index::Reader RunData::index(const std::string& hookpoint) const {
   index::Reader reader = index::Reader::open(run.index(hookpoint));
-  const auto it = reader.metadata().find("tokens_fingerprint");
-  if (it != reader.metadata().end() && it->second != tokens.fingerprint())
-    fail_input(run.index(hookpoint).string(),
-               fmt::format("was made from tokens {}, but {} holds {}", it->second, run.tokens().string(),
-                           tokens.fingerprint()),
-               "files of two runs were mixed; run gloss cache into a new folder");
+  check_tokens(*this, reader);
+  return reader;
+}
+
+std::optional<index::LatentWeightsReader> RunData::weights(const std::string& hookpoint) const {
+  std::error_code ignored;
+  if (!std::filesystem::exists(run.weights(hookpoint), ignored)) return std::nullopt;
+  index::LatentWeightsReader reader = index::LatentWeightsReader::open(run.weights(hookpoint));
+  check_tokens(*this, reader);
+  const std::uint32_t latents = index(hookpoint).latent_count();
+  if (reader.latent_count() != latents)
+    fail_input(reader.file_name(),
+               fmt::format("has {} latents, but the index beside it {}", reader.latent_count(), latents),
+               "files of two runs were mixed; delete it and run gloss cache again, which makes it anew");
   return reader;
 }
 

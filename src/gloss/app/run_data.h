@@ -7,6 +7,7 @@
 
 #include "gloss/app/run_folder.h"
 #include "gloss/examples/examples.h"
+#include "gloss/index/latent_weights.h"
 #include "gloss/index/reader.h"
 #include "gloss/score/judge.h"
 #include "gloss/store/store.h"
@@ -25,6 +26,9 @@ struct RunData {
   static RunData open(const RunFolder& run);
   /// Errors: bad_input when the index belongs to other tokens.
   index::Reader index(const std::string& hookpoint) const;
+  /// Nothing when the run has none (an older gloss, --no-weights). Errors: bad_input when they belong to other tokens,
+  /// or have not as many latents as the index.
+  std::optional<index::LatentWeightsReader> weights(const std::string& hookpoint) const;
 };
 
 /// How windows are drawn; kept in the store, so that a scorer draws the very split the explainer left for it.

@@ -1,6 +1,7 @@
 #pragma once
 /// A run on disk: where each stage's artifact lies, and what it was made from.
-///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/index.safetensors  results.db  report/  manifests/
+///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,weights}.safetensors  results.db  report/
+///   manifests/
 #include <filesystem>
 #include <map>
 #include <string>
@@ -17,6 +18,9 @@ class RunFolder {
   std::filesystem::path tokenizer() const { return root_ / "tokenizer.json"; }
   std::filesystem::path latents(const std::string& hookpoint) const { return root_ / "latents" / hookpoint; }
   std::filesystem::path index(const std::string& hookpoint) const { return latents(hookpoint) / "index.safetensors"; }
+  std::filesystem::path weights(const std::string& hookpoint) const {
+    return latents(hookpoint) / "weights.safetensors";
+  }
   std::filesystem::path results() const { return root_ / "results.db"; }
   std::filesystem::path report() const { return root_ / "report"; }
   std::filesystem::path manifest(const std::string& stage) const { return root_ / "manifests" / (stage + ".json"); }

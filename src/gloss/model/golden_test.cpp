@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 
+#include "gloss/base/error.h"
 #include "gloss/formats/safetensors.h"
 #include "gloss/model/subject_model.h"
 
@@ -205,6 +206,50 @@ TEST(Golden, SmallModelAgrees) {
   const std::filesystem::path folder = GLOSS_SOURCE_DIR "/small-model";
   if (!std::filesystem::exists(folder / "golden.safetensors")) GTEST_SKIP() << folder << " has no golden.safetensors";
   check_golden(folder / "model", folder / "golden.safetensors");
+}
+
+/// The logits of a token are unembedding . x / sigma, x the last stream and sigma the norm's scale at that token, plus
+/// what the norm's bias gives, which is the same at every token: differences between tokens of that must vanish.
+void check_unembedding(const std::string& family) {
+  SCOPED_TRACE(family);
+  const SubjectModel model =
+      SubjectModel::load(std::filesystem::path(GLOSS_SOURCE_DIR "/tests/golden/models") / family);
+  const Config& c = model.config();
+  const std::vector<TokenId> tokens{TokenId{1}, TokenId{5}, TokenId{2}, TokenId{9}, TokenId{3}};
+  const std::vector<Hookpoint> last{{c.layers - 1, Site::layer_output}};
+  const std::vector<float> stream = to_host(model.activations(tokens, 1, last).front());
+  const std::vector<float> logits = to_host(model.logits(tokens, 1));
+  std::vector<float> rows = to_host(model.unembedding(0, 3));
+  const std::vector<float> others = to_host(model.unembedding(3, c.vocabulary - 3));
+  rows.insert(rows.end(), others.begin(), others.end());
+  ASSERT_EQ(rows.size(), std::size_t{c.vocabulary} * c.width);
+  std::vector<double> rest(logits.size());
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const float* x = &stream[t * c.width];
+    double mean = 0.0;
+    double squares = 0.0;
+    for (std::size_t d = 0; d < c.width; ++d) mean += double{x[d]} / c.width;
+    if (c.norm == Norm::rms) mean = 0.0;
+    for (std::size_t d = 0; d < c.width; ++d) squares += (x[d] - mean) * (x[d] - mean) / c.width;
+    const double sigma = std::sqrt(squares + c.norm_epsilon);
+    for (std::size_t v = 0; v < c.vocabulary; ++v) {
+      double sum = 0.0;
+      for (std::size_t d = 0; d < c.width; ++d) sum += double{rows[v * c.width + d]} * x[d];
+      rest[t * c.vocabulary + v] = logits[t * c.vocabulary + v] - sum / sigma;
+      EXPECT_NEAR(rest[t * c.vocabulary + v], c.norm == Norm::rms ? 0.0 : rest[v], kTolerance) << t << " " << v;
+    }
+  }
+}
+
+TEST(Golden, UnembeddingTimesTheStreamIsTheLogits) {
+  for (const char* family : {"llama", "gemma", "gpt2", "gpt-neox", "qwen3"}) check_unembedding(family);
+  const SubjectModel model = SubjectModel::load(GLOSS_SOURCE_DIR "/tests/golden/models/llama");
+  try {
+    static_cast<void>(model.unembedding(1, model.config().vocabulary));
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("are not all below the vocabulary of"), std::string::npos) << e.what();
+  }
 }
 
 }  // namespace

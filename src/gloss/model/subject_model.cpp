@@ -204,6 +204,18 @@ Tensor SubjectModel::logits(std::span<const TokenId> tokens, std::uint32_t batch
   });
 }
 
+Tensor SubjectModel::unembedding(std::uint32_t first, std::uint32_t count) const {
+  const std::uint32_t vocabulary = impl_->config.vocabulary;
+  if (first > vocabulary || count > vocabulary - first)
+    fail_input("unembedding",
+               fmt::format("{} rows from {} on are not all below the vocabulary of {}", count, first, vocabulary));
+  return guarded([&] {
+    const at::Tensor rows = impl_->weights.of(Part::head).narrow(0, first, count).to(at::kFloat);
+    const at::Tensor folded = rows * impl_->weights.of(Part::final_norm).to(at::kFloat);
+    return wrap(impl_->config.norm == Norm::layer ? folded - folded.mean(-1, true) : folded);
+  });
+}
+
 double SubjectModel::mean_loss(const Tensor& logits, std::span<const TokenId> tokens, std::uint32_t batch) {
   if (logits.rows() != static_cast<std::int64_t>(tokens.size()))
     fail_input("logits", fmt::format("{} rows for {} tokens", logits.rows(), tokens.size()));

@@ -52,6 +52,12 @@ class SubjectModel {
                                   std::span<const Hookpoint> hookpoints, std::span<const Edit> edits = {}) const;
   /// Logits [B*T, V] f32; edits, in their order, are made on the way. Errors: as activations().
   Tensor logits(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits = {}) const;
+  /// Rows [first, first + count) of W_U with the final norm folded in, [count, D] f32: what a vector added to the last
+  /// residual stream adds to the logits, up to the norm's scale, which depends on the token. Each row is multiplied by
+  /// the norm's gain; of a LayerNorm, which takes the vector's mean away, the row's own mean is then taken instead.
+  /// Biases and a cap of the logits are left out. Errors: bad_input when rows are not below the vocabulary. Source:
+  /// docs/methods.md 11. Threads: any.
+  Tensor unembedding(std::uint32_t first, std::uint32_t count) const;
   /// Mean cross-entropy of predicting each next token, nats per token, over B*(T-1) predictions.
   static double mean_loss(const Tensor& logits, std::span<const TokenId> tokens, std::uint32_t batch);
 

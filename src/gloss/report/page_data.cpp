@@ -13,6 +13,7 @@
 #include "gloss/base/natural_order.h"
 #include "gloss/base/random.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/report/latent_lists.h"
 #include "gloss/report/page.h"
 #include "gloss/report/terminal.h"
 #include "gloss/score/baselines.h"
@@ -214,7 +215,13 @@ Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const 
   Json detail{{"max", rounded(examples.max_activation)},
               {"examples", Json::array()},
               {"silent", Json::array()},
+              {"lists", Json::array()},
               {"judged", Json::array()}};
+  for (const ShownList& list : latent_lists(data, latent.hookpoint, latent.id)) {
+    Json entries = Json::array();
+    for (const auto& [text, value] : list.entries) entries.push_back({texts.add(text), rounded(value)});
+    detail["lists"].push_back({{"n", list.name}, {"v", list.value}, {"e", std::move(entries)}});
+  }
   for (const Window& w : example_windows(examples, options.examples))
     detail["examples"].push_back(window_json(data, texts, w, usual_marks(w, data.questions.tau)));
   for (const auto* split : {&examples.test_silent, &examples.explain_silent}) {

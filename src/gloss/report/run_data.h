@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gloss/examples/examples.h"
+#include "gloss/index/latent_weights.h"
 #include "gloss/score/judge.h"
 #include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
@@ -27,12 +28,14 @@ struct RunData {
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
+  /// What the latents of a hookpoint write and which are near; null where the run has no such file.
+  std::function<const index::LatentWeightsReader*(std::string_view hookpoint)> weights;
   text::Tokenizer tokenizer;
   text::TokenFile tokens;
 };
 
 /// Rows and judgements of everything in `store`. Lifetime: `store` must outlive the result. The caller adds title,
-/// facts, questions, examples, tokenizer and tokens.
+/// facts, questions, examples, weights, tokenizer and tokens.
 RunData from_store(const store::Store& store);
 
 /// What may be shown of one latent. `silent` are windows in which it does not fire.

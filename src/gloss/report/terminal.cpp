@@ -12,6 +12,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/quantity.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/report/latent_lists.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
 
@@ -261,6 +262,25 @@ void add_deciles(Lines& lines, const Latent& latent) {
   }
 }
 
+void add_lists(Lines& lines, const RunData& data, const Latent& latent) {
+  constexpr std::size_t kIndent = 15;
+  const std::vector<ShownList> lists = latent_lists(data, latent.hookpoint, latent.id);
+  if (lists.empty()) return;
+  lines.heading("What it writes, and the latents nearest to it");
+  if (const auto m = logit_moments(data, latent.hookpoint, latent.id); m && m->deviation > 0.0F)
+    lines.line(
+        fmt::format("logit weights on the direct path: standard deviation {:.3g}, skewness {:.2f}, kurtosis {:.1f}",
+                    m->deviation, m->skewness, m->kurtosis));
+  for (const ShownList& list : lists) {
+    std::vector<std::pair<std::string, std::size_t>> parts;
+    for (const auto& [text, value] : list.entries) {
+      const std::string part = fmt::format(" {} {:.2f} ", text, value);
+      parts.emplace_back(part, columns(part));
+    }
+    lines.parts(fmt::format("  {:<13}", list.name), parts, kIndent);
+  }
+}
+
 void add_window(Lines& lines, const RunData& data, const Latent& latent, const Window& window,
                 const std::vector<bool>& marked, const std::string& label, const ShowOptions& options) {
   const std::string head = fmt::format("  {:<16}", label);
@@ -370,6 +390,18 @@ Json score_json(const RunData& data, const store::ScoreRow& row, const Latent& l
   return json;
 }
 
+/// {"promoted": [["\" moon\"", 3.2], ...], ...}, named as in weights.safetensors.
+Json lists_json(const RunData& data, const Latent& latent) {
+  Json json = Json::object();
+  for (const ShownList& list : latent_lists(data, latent.hookpoint, latent.id)) {
+    Json& entries = json[std::string(index::name_of(list.list))] = Json::array();
+    for (const auto& [text, value] : list.entries) entries.push_back({text, value});
+  }
+  if (const auto m = logit_moments(data, latent.hookpoint, latent.id))
+    json["logit_moments"] = {m->mean, m->deviation, m->skewness, m->kurtosis};
+  return json;
+}
+
 void check_known(const Latent& latent) {
   if (latent.row || !latent.explanations.empty() || latent.examples.firing_count > 0) return;
   fail_input(latent.hookpoint, fmt::format("nothing is known of latent {}", to_index(latent.id)),
@@ -386,6 +418,7 @@ std::string show_text(const RunData& data, std::string_view hookpoint, LatentId 
   add_explanations(lines, latent);
   add_scores(lines, latent);
   add_deciles(lines, latent);
+  add_lists(lines, data, latent);
   add_examples(lines, data, latent, options);
   add_wrong(lines, data, latent, options);
   return lines.take();
@@ -394,13 +427,10 @@ std::string show_text(const RunData& data, std::string_view hookpoint, LatentId 
 Json show_json(const RunData& data, std::string_view hookpoint, LatentId latent_id, const ShowOptions& options) {
   const Latent latent = find_latent(data, hookpoint, latent_id);
   check_known(latent);
-  Json json{{"hookpoint", latent.hookpoint},
-            {"latent", to_index(latent.id)},
-            {"explanations", Json::array()},
-            {"scores", Json::array()},
-            {"examples", Json::array()},
-            {"silent", Json::array()},
-            {"max_activation", latent.examples.max_activation}};
+  Json json{{"hookpoint", latent.hookpoint},       {"latent", to_index(latent.id)},
+            {"explanations", Json::array()},       {"scores", Json::array()},
+            {"examples", Json::array()},           {"silent", Json::array()},
+            {"weights", lists_json(data, latent)}, {"max_activation", latent.examples.max_activation}};
   if (latent.row) {
     json["firing_count"] = latent.row->firing_count;
     json["density"] = latent.row->density;

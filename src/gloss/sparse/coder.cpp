@@ -197,10 +197,7 @@ struct Coder::Impl {
     info.has_decoder = !w_dec.empty();
     if (data.threshold.empty()) data.threshold.assign(info.latents, 0.0F);
     if (device == at::kCPU) {
-      EncoderPanels& panels = info.selection == Selection::topk       ? static_cast<EncoderPanels&>(topk)
-                              : info.selection == Selection::groupmax ? static_cast<EncoderPanels&>(groupmax)
-                                                                      : above;
-      panels.pack(data.w_enc.data(), data.b_enc.data(), info.latents, info.input_width, threads());
+      panels().pack(data.w_enc.data(), data.b_enc.data(), info.latents, info.input_width, threads());
       if (info.selection == Selection::threshold) above.set_thresholds(data.threshold);
     } else {
       w_enc = to_tensor(data.w_enc, info.latents, info.input_width).to(device);
@@ -209,6 +206,13 @@ struct Coder::Impl {
     }
     if (info.skip_connection) w_skip = to_tensor(data.w_skip, info.output_width, info.input_width);
   }
+
+  EncoderPanels& panels() {
+    if (info.selection == Selection::topk) return topk;
+    if (info.selection == Selection::groupmax) return groupmax;
+    return above;
+  }
+  const EncoderPanels& panels() const { return const_cast<Impl*>(this)->panels(); }
 
   bool denormalises() const { return denormalise && info.normalisation != Normalisation::none; }
 
@@ -352,6 +356,20 @@ std::vector<std::string> Coder::hookpoints(const std::filesystem::path& root) {
 
 const CoderInfo& Coder::info() const { return impl_->info; }
 const std::string& Coder::fingerprint() const { return impl_->fingerprint; }
+
+std::span<const float> Coder::decoder_rows() const { return impl_->w_dec; }
+
+void Coder::encoder_rows(std::size_t first, std::span<float> out) const {
+  const std::size_t width = impl_->info.input_width;
+  if (impl_->device == at::kCPU) {
+    for (std::size_t i = 0; i * width < out.size(); ++i)
+      impl_->panels().copy_row(first + i, out.subspan(i * width, width));
+    return;
+  }
+  const auto count = static_cast<std::int64_t>(out.size() / width);
+  const at::Tensor rows = impl_->w_enc.narrow(0, static_cast<std::int64_t>(first), count).to(at::kCPU).contiguous();
+  std::copy_n(rows.data_ptr<float>(), out.size(), out.begin());
+}
 
 Encoded Coder::encode(const model::Tensor& x) const {
   const at::NoGradGuard no_gradients;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,12 @@ class Coder {
 
   const CoderInfo& info() const;
   const std::string& fingerprint() const;
+  /// W_dec [F, O] row-major, empty when the file has none. Lifetime: as long as any copy of this coder.
+  std::span<const float> decoder() const& { return decoder_rows(); }
+  std::span<const float> decoder() && = delete;
+  /// Copies encoder rows [first, first + out.size() / D). Shapes: out [count, D] row-major. Threads: any.
+  /// Requires: rows below info().latents.
+  void encoder_rows(std::size_t first, std::span<float> out) const;
 
   /// The active latents of x [N, D], exact (ties to the lower index), tiled so that [N, F] is never held. Errors:
   /// bad_input on a width that is not info().input_width (names both), and on x that is not finite (names the first
@@ -99,6 +106,8 @@ class Coder {
           const std::vector<bool>& counted = {}) const;
 
  private:
+  std::span<const float> decoder_rows() const;
+
   struct Impl;
   std::shared_ptr<const Impl> impl_;
 };

@@ -37,6 +37,19 @@ class CoderTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(CoderTest, GivesItsRows) {
+  const TestCoder made = TestCoder::random(19, 75, 4, 3);
+  made.write(folder_.path());
+  const Coder coder = Coder::load(folder_.path());
+  EXPECT_EQ(std::vector<float>(coder.decoder().begin(), coder.decoder().end()), made.tensors.at("W_dec").values);
+  std::vector<float> rows(75 * 19);
+  coder.encoder_rows(0, rows);
+  EXPECT_EQ(rows, made.tensors.at("encoder.weight").values);
+  std::vector<float> some(3 * 19);
+  coder.encoder_rows(40, some);
+  EXPECT_TRUE(std::equal(some.begin(), some.end(), rows.begin() + 40 * 19));
+}
+
 TEST_F(CoderTest, EncodesAndDecodesTheHandComputedExample) {
   TestCoder::small().write(folder_.path());
   const Coder coder = Coder::load(folder_.path());

@@ -39,6 +39,11 @@ class EncoderPanels {
 
   std::size_t latents() const { return latents_; }
   std::size_t width() const { return width_; }
+  /// The weights of one latent. Shapes: out [D]. Requires: latent < latents().
+  void copy_row(std::size_t latent, std::span<float> out) const {
+    const float* from = panels_.data() + latent / kPanel * width_ * kPanel + latent % kPanel;
+    for (std::size_t d = 0; d < width_; ++d) out[d] = from[d * kPanel];
+  }
   std::size_t count() const { return (latents_ + kPanel - 1) / kPanel; }  // of panels
   const float* panel(std::size_t i) const { return panels_.data() + i * width_ * kPanel; }
   const float* bias(std::size_t i) const { return bias_.data() + i * kPanel; }

@@ -3,7 +3,8 @@
 // data: explainers [name], hookpoints [name], columns [{scorer, judge}], texts [token text], left_out, tau,
 //   latents [{h, l, d density, m max, w windows, n firings, s status, x place in details,
 //             e: per explainer null or {t text, f failure, s: per column null or [ba, low, high, tp, fn, tn, fp, failed]}}],
-//   details [{max, examples [window], silent [window], judged [{e, c, w [window]}]}],
+//   details [{max, examples [window], silent [window], lists [{n name, v what values are, e [[text, value]]}],
+//             judged [{e, c, w [window]}]}],
 //   window {t [text], a [place, value, ...], m [marked place], q decile, x max, v verdict, y right answer, p probability}
 "use strict";
 (() => {
@@ -121,6 +122,11 @@
     return [make("h3", {}, title), make("div", {}, ...windows.map((w) => windowRow(w, max)))];
   }
 
+  function listRow(list) {
+    const entries = list.e.flatMap(([text, value]) => [" ", make("code", {}, data.texts[text]), make("span", { class: "range" }, ` ${fixed(value)}`)]);
+    return make("p", { class: "list" }, make("span", { class: "tag", title: list.v }, list.n), ...entries);
+  }
+
   function detailOf(latent) {
     const detail = data.details[latent.x];
     const box = make("td", { colspan: columns.length + 1 });
@@ -131,6 +137,7 @@
         if (e) box.append(make("p", {}, make("span", { class: "tag" }, name), " ", e.f ? `no explanation: ${e.f}` : e.t));
       });
     }
+    if (detail.lists.length) box.append(make("h3", {}, "What it writes, and the latents nearest to it"), ...detail.lists.map(listRow));
     box.append(...section(`Examples, strongest first (underlined: at least ${Math.round(100 * data.tau)} % of the window's maximum)`, detail.examples, detail.max));
     for (const judged of detail.judged) {
       if (judged.e !== state.explainer) continue;
