@@ -235,6 +235,7 @@ int train(TrainCommand o, Context& context) {
   }
   SharedPass pass(trained, read);
   std::vector<sparse::TrainJob> jobs;
+  jobs.reserve(all.size());
   for (const Places& places : all)
     jobs.push_back(
         {std::filesystem::path(o.out) / places.target.name(), places.target.name(), source_of(trained, places, pass)});

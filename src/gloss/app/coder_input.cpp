@@ -83,6 +83,7 @@ void warn_of_other_place(const sparse::CoderInfo& info, const std::string& told,
 
 std::vector<PlacedCoder> place_neurons(const std::vector<std::string>& names, const model::SubjectModel& subject) {
   std::vector<model::Hookpoint> places;
+  places.reserve(names.size());
   for (const std::string& name : names) places.push_back(subject.hookpoint(name));
   for (std::uint32_t layer = 0; names.empty() && layer < subject.config().layers; ++layer)
     places.push_back({layer, model::Site::mlp_hidden});

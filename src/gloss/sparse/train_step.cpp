@@ -113,7 +113,7 @@ void Gradients::select(const Parameters& weights, const Batch& batch, std::span<
   main_.resize(batch.rows, options_.k);
   run(encoder_, main_, {});
   // A larger K keeps more of the same encoding, but one encoding for both would make the usual one slower.
-  const auto larger = static_cast<std::uint32_t>(std::min<std::size_t>(kMultiple * options_.k, weights.latents()));
+  const auto larger = static_cast<std::uint32_t>(std::min(std::size_t{kMultiple} * options_.k, weights.latents()));
   multi_.resize(batch.rows, options_.multi_topk ? larger : 0);
   if (options_.multi_topk) run(encoder_, multi_, {});
   const bool wanted = options_.auxk_alpha > 0.0 && !dead.empty();
