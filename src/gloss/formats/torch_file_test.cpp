@@ -113,7 +113,7 @@ TEST(TorchFile, EveryChangedByteIsReadOrRefused) {
     for (std::size_t n = 0; n < good.size(); ++n) {
       std::string bad = good;
       bad[n] = static_cast<char>(bad[n] ^ (1 << (n % 8)));
-      (void)parse_error(bad);
+      EXPECT_THAT(parse_error(bad), ::testing::AnyOf("(no error)", ::testing::StartsWith("f"))) << "byte " << n;
     }
   }
 }

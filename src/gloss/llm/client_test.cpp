@@ -331,7 +331,7 @@ TEST(Client, InterruptedItWaitsForASlowServerOnlySoLong) {
   client.submit(ask("hello"), [](const Reply&) { ADD_FAILURE() << "answered"; });
   const auto begin = std::chrono::steady_clock::now();
   error_of([&] { client.run(); }, ErrorKind::interrupted);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60)) << "it waited out the whole pause";
 }
 
 TEST(Client, InterruptedWhileItPausesItEndsAtOnce) {
@@ -347,7 +347,7 @@ TEST(Client, InterruptedWhileItPausesItEndsAtOnce) {
   client.submit(ask("hello"), [](const Reply&) { ADD_FAILURE() << "answered"; });
   const auto begin = std::chrono::steady_clock::now();
   error_of([&] { client.run(); }, ErrorKind::interrupted);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60)) << "it waited out the whole pause";
   EXPECT_EQ(server.count(), 1U);
 }
 

@@ -1,10 +1,8 @@
 #include "gloss/model/test_model.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <stdexcept>
 
@@ -161,17 +159,6 @@ Values mlp(const Values& x, const Reader& weights, std::uint32_t layer) {
 }
 
 }  // namespace
-
-TemporaryFolder::TemporaryFolder() {
-  static std::atomic<int> count{0};
-  path_ = std::filesystem::temp_directory_path() / fmt::format("gloss-model-test-{}-{}", getpid(), count++);
-  std::filesystem::create_directories(path_);
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 TestModel TestModel::make(const Config& config, std::uint64_t seed) {
   TestModel model;

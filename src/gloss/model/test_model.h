@@ -10,26 +10,16 @@
 #include <string_view>
 #include <vector>
 
-#include "gloss/base/error.h"
 #include "gloss/base/ids.h"
+#include "gloss/base/testing.h"
 #include "gloss/formats/safetensors.h"
 #include "gloss/model/hookpoint.h"
 #include "gloss/model/subject_model.h"
 
 namespace gloss::model {
 
-/// A folder of its own below the system's temporary folder; removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using testing::error_of;
+using testing::TemporaryFolder;
 
 struct TestTensor {
   std::vector<std::uint64_t> shape;
@@ -63,16 +53,5 @@ ReferencePass reference_pass(const TestModel& model, std::span<const TokenId> to
 
 std::vector<TokenId> random_tokens(std::size_t count, std::uint32_t vocabulary, std::uint64_t seed);
 std::vector<Hookpoint> all_hookpoints(std::uint32_t layers);
-
-/// The message of the Error that `act` throws, "no error" when it throws none.
-template <class Act>
-std::string error_of(const Act& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 }  // namespace gloss::model

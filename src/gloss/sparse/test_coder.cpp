@@ -1,23 +1,11 @@
 #include "gloss/sparse/test_coder.h"
 
-#include <cstdlib>
 #include <stdexcept>
 
 #include "gloss/base/output_file.h"
 #include "gloss/base/random.h"
 
 namespace gloss::sparse {
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "gloss-sparse-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 TestCoder TestCoder::small() {
   TestCoder t;

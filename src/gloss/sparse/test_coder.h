@@ -7,23 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "gloss/base/error.h"
+#include "gloss/base/testing.h"
 #include "gloss/formats/safetensors.h"
 
 namespace gloss::sparse {
 
-/// A folder of its own below the system's temporary folder; removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using testing::error_of;
+using testing::TemporaryFolder;
 
 struct TestTensor {
   std::vector<std::uint64_t> shape;
@@ -41,16 +31,5 @@ struct TestCoder {
   static TestCoder random(std::uint64_t width, std::uint64_t latents, std::uint32_t k, std::uint64_t seed);
   void write(const std::filesystem::path& folder, formats::Dtype dtype = formats::Dtype::f32) const;
 };
-
-/// The message of the Error that `act` throws, "no error" when it throws none.
-template <class Act>
-std::string error_of(const Act& act) {
-  try {
-    act();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 }  // namespace gloss::sparse
