@@ -123,7 +123,7 @@ void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
 }
 
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
-void explain_by_llm(Work& work, llm::Client& client, explain::DefaultExplainer& explainer) {
+void explain_by_llm(Work& work, llm::LanguageModel& client, explain::DefaultExplainer& explainer) {
   examples::Builder builder(work.reader, work.data.tokens, work.options.examples.options);
   std::size_t next = 0;
   std::size_t answered = 0;

@@ -201,7 +201,7 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   }
 }
 
-void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::Client& client, score::Judge& judge) {
+void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel& client, score::Judge& judge) {
   examples::Builder builder(s.reader, s.data.tokens, s.settings.options);
   std::size_t next = 0;
   std::size_t answered = 0;

@@ -28,7 +28,7 @@ llm::ClientOptions client_options(const LlmOptions& options) {
   return client;
 }
 
-std::string describe(const llm::Client::Totals& t) {
+std::string describe(const llm::Totals& t) {
   return fmt::format("{} requests ({} from the store, {} retried, {} failed), {} prompt and {} completion tokens",
                      t.requests, t.cached, t.retried, t.failed, format_count(static_cast<double>(t.prompt_tokens)),
                      format_count(static_cast<double>(t.completion_tokens)));

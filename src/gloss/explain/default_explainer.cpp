@@ -76,8 +76,8 @@ Explanation parse_explanation(std::string_view reply) {
   return explanation;
 }
 
-DefaultExplainer::DefaultExplainer(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
-                                   DefaultOptions options)
+DefaultExplainer::DefaultExplainer(llm::LanguageModel& client, const text::Tokenizer& tokenizer,
+                                   const text::TokenFile& tokens, DefaultOptions options)
     : client_(&client),
       tokenizer_(tokenizer),
       tokens_(tokens),

@@ -10,7 +10,7 @@
 #include "gloss/examples/examples.h"
 #include "gloss/explain/delimiters.h"
 #include "gloss/explain/explanation.h"
-#include "gloss/llm/client.h"
+#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
@@ -28,7 +28,7 @@ class DefaultExplainer {
  public:
   /// Lifetime: `client` must outlive this; tokenizer and tokens are handles, kept as copies. Errors: bad_input for a
   /// prompt file.
-  DefaultExplainer(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+  DefaultExplainer(llm::LanguageModel& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
                    DefaultOptions options = {});
 
   using Done = std::function<void(Explanation)>;
@@ -37,14 +37,14 @@ class DefaultExplainer {
   /// The prompt depends on the windows alone, not on `hookpoint` or latent; everything before the windows is the same
   /// for all latents, unless their text holds the marks.
   void submit(std::string_view hookpoint, const examples::LatentExamples& examples, Done done);
-  /// Works until everything submitted is answered. Errors: those of llm::Client::run().
+  /// Works until everything submitted is answered. Errors: those of llm::LanguageModel::run().
   void run() { client_->run(); }
 
   /// Hash of what, besides model and windows, the explanations depend on: prompt and options.
   std::string fingerprint() const;
 
  private:
-  llm::Client* client_;
+  llm::LanguageModel* client_;
   text::Tokenizer tokenizer_;
   text::TokenFile tokens_;
   DefaultOptions options_;

@@ -33,7 +33,7 @@ constexpr std::size_t kShortestSecret = 12;  // shorter keys are dummies ("none"
 struct Job {
   std::string body;
   std::string hash;
-  std::vector<Client::Callback> waiting;
+  std::vector<LanguageModel::Callback> waiting;
   std::uint32_t tries = 0;
   std::uint64_t answers_at_first_try = 0;
 };
@@ -335,6 +335,6 @@ void Client::run() {
   }
 }
 
-Client::Totals Client::totals() const { return impl_->totals; }
+Totals Client::totals() const { return impl_->totals; }
 
 }  // namespace gloss::llm

@@ -1,5 +1,5 @@
 #pragma once
-/// What a language model answers. Bounded requests in flight, retries of what is safe, nothing paid for twice.
+/// A language model behind HTTP. Bounded requests in flight, retries of what is safe, nothing paid for twice.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,30 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "gloss/llm/language_model.h"
+
 namespace gloss::llm {
-
-struct Message {
-  std::string role;  // system, user, assistant
-  std::string content;
-};
-
-struct Request {
-  std::vector<Message> messages;
-  std::uint32_t max_tokens = 512;
-  double temperature = 0.0;
-};
-
-/// A reply, or the reason why there is none (a value: one refused call does not end a run).
-struct Reply {
-  std::string text;
-  std::string failure;  // "" = answered
-  std::uint32_t prompt_tokens = 0, completion_tokens = 0;
-  bool from_cache = false;
-  std::string hash;      // of the request body; the key of the cache
-  bool refused = false;  // failed, but by the model: it answered without content; asked otherwise it may do better
-
-  bool ok() const { return failure.empty(); }
-};
 
 /// Where replies are kept: asked before a request is sent, told before a reply is used. Calls come from one thread,
 /// within run(). Only replies that are ok() are put.
@@ -56,32 +35,23 @@ struct ClientOptions {
 /// OpenAI-compatible chat completions over HTTP. Source: OpenAI API reference, "Create chat completion".
 /// Two requests with the same body, waiting at the same time, are sent once. Redirects are not followed.
 /// Threads: one at a time.
-class Client {
+class Client : public LanguageModel {
  public:
   /// Asks GET /models once. Errors: failed when no such server answers (names URL and reason), bad_input when it does
   /// not know `model` (lists those it has), usage when an option makes no sense. Lifetime: `cache` must outlive this.
   Client(ClientOptions options, ReplyCache& cache);
-  ~Client();
+  ~Client() override;
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  const std::string& model() const;
+  const std::string& model() const override;
 
-  using Callback = std::function<void(Reply)>;
-  /// Queues a request; `done` is called from within run(), exactly once, and may submit more.
-  void submit(const Request& request, Callback done);
-  /// Works until nothing is queued or in flight. Errors: interrupted, after the requests in flight were answered or
-  /// given up and every reply stored. On a refused key (401, 403) or an unreachable server: failed. What `done` throws
-  /// passes through. After an error the requests that were not answered are queued still.
-  void run();
-
-  /// Requests = answered + failed of those that are settled; cached ones are answered without being sent; retried
-  /// counts the times a request was sent again. Tokens are those of replies received, not of cached ones.
-  struct Totals {
-    std::uint64_t requests = 0, answered = 0, failed = 0, retried = 0, cached = 0;
-    std::uint64_t prompt_tokens = 0, completion_tokens = 0;
-  };
-  Totals totals() const;
+  void submit(const Request& request, Callback done) override;
+  /// Errors: interrupted, after the requests in flight were answered or given up and every reply stored. On a refused
+  /// key (401, 403) or an unreachable server: failed. After an error the requests that were not answered are queued
+  /// still.
+  void run() override;
+  Totals totals() const override;
 
  private:
   struct Impl;

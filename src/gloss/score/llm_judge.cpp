@@ -77,7 +77,7 @@ std::optional<std::vector<bool>> parse_answers(std::string_view reply, std::size
   return last;
 }
 
-LlmJudge::LlmJudge(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+LlmJudge::LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
                    LlmJudgeOptions options)
     : client_(&client),
       tokenizer_(tokenizer),

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "gloss/explain/delimiters.h"
-#include "gloss/llm/client.h"
+#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
 #include "gloss/score/judge.h"
 #include "gloss/text/token_file.h"
@@ -31,13 +31,13 @@ class LlmJudge : public Judge {
  public:
   /// Lifetime: `client` must outlive this; tokenizer and tokens are handles, kept as copies. Errors: usage for
   /// per_prompt, bad_input for a prompt file.
-  LlmJudge(llm::Client& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+  LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
            LlmJudgeOptions options = {});
 
   /// `done` is called from within run(); at once when there are no questions. This object must live until then.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  /// Errors: those of llm::Client::run().
+  /// Errors: those of llm::LanguageModel::run().
   void run() override { client_->run(); }
   std::string name() const override { return "llm:" + client_->model(); }
 
@@ -53,7 +53,7 @@ class LlmJudge : public Judge {
   std::vector<std::string> texts(const Case& asked, std::size_t first, std::size_t count,
                                  const explain::Delimiters& pair) const;
 
-  llm::Client* client_;
+  llm::LanguageModel* client_;
   text::Tokenizer tokenizer_;
   text::TokenFile tokens_;
   LlmJudgeOptions options_;

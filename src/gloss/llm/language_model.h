@@ -1,0 +1,59 @@
+#pragma once
+/// What a language model is asked and answers, whoever runs it: a server behind HTTP (client.h) or this program itself.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace gloss::llm {
+
+struct Message {
+  std::string role;  // system, user, assistant
+  std::string content;
+};
+
+struct Request {
+  std::vector<Message> messages;
+  std::uint32_t max_tokens = 512;
+  double temperature = 0.0;
+};
+
+/// A reply, or the reason why there is none (a value: one refused call does not end a run).
+struct Reply {
+  std::string text;
+  std::string failure;  // "" = answered
+  std::uint32_t prompt_tokens = 0, completion_tokens = 0;
+  bool from_cache = false;
+  std::string hash;      // of the request body; the key of the cache
+  bool refused = false;  // failed, but by the model: it answered without content; asked otherwise it may do better
+
+  bool ok() const { return failure.empty(); }
+};
+
+/// Requests = answered + failed of those that are settled; cached ones are answered without being sent; retried counts
+/// the times a request was sent again. Tokens are those of replies received, not of cached ones.
+struct Totals {
+  std::uint64_t requests = 0, answered = 0, failed = 0, retried = 0, cached = 0;
+  std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+};
+
+/// Threads: one at a time.
+class LanguageModel {
+ public:
+  LanguageModel() = default;
+  LanguageModel(const LanguageModel&) = delete;
+  LanguageModel& operator=(const LanguageModel&) = delete;
+  virtual ~LanguageModel() = default;
+
+  /// Its name, as it is stored with what it answered.
+  virtual const std::string& model() const = 0;
+
+  using Callback = std::function<void(Reply)>;
+  /// Queues a request; `done` is called from within run(), exactly once, and may submit more.
+  virtual void submit(const Request& request, Callback done) = 0;
+  /// Works until nothing is queued or in flight. What `done` throws passes through.
+  virtual void run() = 0;
+  virtual Totals totals() const = 0;
+};
+
+}  // namespace gloss::llm
