@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -354,14 +355,19 @@ TEST(Client, InterruptedWhileItPausesItEndsAtOnce) {
 TEST(Client, InterruptedWhileItStartsItEnds) {
   const InterruptGuard guard;
   ScriptedServer server(echo);
-  server.set_models_script([](const Received&, std::size_t) {
+  std::atomic<int> asked = 0;
+  server.set_models_script([&asked](const Received&, std::size_t) {
+    ++asked;
     set_interrupted(true);
     Answer answer;
     answer.delay = std::chrono::seconds(30);
     return answer;
   });
   MapCache cache;
-  error_of([&] { Client(options_for(server), cache); }, ErrorKind::interrupted);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THAT(error_of([&] { Client(options_for(server), cache); }, ErrorKind::interrupted), HasSubstr("interrupted"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30)) << "it waited for the whole answer";
+  EXPECT_EQ(asked, 1) << "it asked again after the interrupt";
 }
 
 TEST(Client, OptionsThatMakeNoSenseAreUsageErrors) {
