@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <chrono>
 #include <cmath>
@@ -37,17 +38,19 @@ double seconds(const auto& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// A line of /proc/self/status in megabytes, 0 when there is none.
+/// A line of /proc/self/status in megabytes; not a number when there is none.
 double memory_mb(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.rfind(name + ":", 0) == 0) return std::stod(line.substr(name.size() + 1)) * 1024e-6;
   }
-  return 0.0;
+  return std::nan("");
 }
 
-/// How far the resident memory rises during `work`: Linux sets its mark back when 5 is written to clear_refs.
+/// How far the resident memory rises during `work`: Linux sets its mark back when 5 is written to clear_refs. What was
+/// freed before is given back first, so that it is not used again unseen.
 double megabytes_taken(const auto& work) {
+  malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << 5;
   const double before = memory_mb("VmRSS");
   work();
