@@ -1,12 +1,10 @@
 #pragma once
 /// A language model behind HTTP. Bounded requests in flight, retries of what is safe, nothing paid for twice.
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "gloss/llm/language_model.h"
 

@@ -51,7 +51,8 @@ class LanguageModel {
   using Callback = std::function<void(Reply)>;
   /// Queues a request; `done` is called from within run(), exactly once, and may submit more.
   virtual void submit(const Request& request, Callback done) = 0;
-  /// Works until nothing is queued or in flight. What `done` throws passes through.
+  /// Works until nothing is queued or in flight. What `done` throws passes through. Errors: interrupted; failed when
+  /// the model as a whole cannot be asked (one request that fails is a Reply with its reason).
   virtual void run() = 0;
   virtual Totals totals() const = 0;
 };
