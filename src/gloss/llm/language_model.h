@@ -15,7 +15,11 @@ struct Message {
 struct Request {
   std::vector<Message> messages;
   std::uint32_t max_tokens = 512;
-  double temperature = 0.0;
+  double temperature = 0.0;            // 0 = the most probable token each time
+  std::uint64_t seed = 0;              // of sampling, where temperature > 0
+  std::vector<std::string> stop = {};  // texts that end the reply; not part of it
+  /// Not empty: the reply is one of these, and how probable each is is wanted (Reply::probabilities).
+  std::vector<std::string> choices = {};
 };
 
 /// A reply, or the reason why there is none (a value: one refused call does not end a run).
@@ -26,6 +30,9 @@ struct Reply {
   bool from_cache = false;
   std::string hash;      // of the request body; the key of the cache
   bool refused = false;  // failed, but by the model: it answered without content; asked otherwise it may do better
+  /// [choices] of the request: the probability of each given that it is one of them, sum 1; empty = the model cannot
+  /// say.
+  std::vector<double> probabilities = {};
 
   bool ok() const { return failure.empty(); }
 };
