@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "gloss/base/output_file.h"
 #include "gloss/llm/scripted_server.h"
 #include "run_gloss.h"
 
@@ -137,6 +138,47 @@ TEST(LlmJob, WhatTheModelRefusesIsCountedAndTheRestGoesOn) {
   outcome = run_gloss({"score", run, "--llm", server.url(), "--scorer", "detection", "--shuffled", "none"});
   EXPECT_EQ(outcome.code, 4) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("%"));
+}
+
+TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
+  const ScriptedServer server([](const Received& request, std::size_t) {
+    if (windows_asked(request) > 0) return gloss::llm::completion("[1, 1, 1, 1, 1]");
+    return gloss::llm::completion("[INPUT]: a word\n[OUTPUT]: more words\n[EXPLANATION]: a word of the story");
+  });
+  const TemporaryFolder folder("llm-explainers");
+  const std::string run = (folder.path() / "run").string();
+  make_run(run);
+  const std::vector<std::string> names = {"default", "cot+logits+activations", "contrastive", "single-token",
+                                          "max-act-logits"};
+  for (const std::string& name : names) {
+    const Outcome outcome =
+        run_gloss({"explain", run, "--llm", server.url(), "--explainer", name, "--latents", "random:3", "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(nlohmann::json::parse(outcome.out)["explained"], 3) << name;
+  }
+  Outcome outcome = run_gloss({"explain", run, "--explainer", "random", "--of", "max-act-logits", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["explained"], 3);
+  outcome = run_gloss({"score", run, "--explainer", "activations+cot+logits", "--llm", server.url(), "--scorer",
+                       "detection", "--shuffled", "none", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("activations+cot+logits"));
+
+  const std::string hookpoint = fs::directory_iterator(run + "/latents")->path().filename().string();
+  const std::string written = (folder.path() / "human.csv").string();
+  gloss::write_file(written, "hookpoint,latent,text\n" + hookpoint + ",3,\"a word, or two\"\n");
+  outcome = run_gloss({"explain", run, "--explainer", "human", "--explanations", written, "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["explained"], 1);
+  outcome = run_gloss({"show", run, hookpoint, "3"});
+  EXPECT_THAT(outcome.out, HasSubstr("a word, or two"));
+
+  outcome = run_gloss({"explain", run, "--explainer", "cot+logit", "--llm", server.url()});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'logits'?"));
+  outcome = run_gloss({"explain", run, "--explainer", "cot"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("explainer 'cot' asks a language model, and --llm names none"));
 }
 
 }  // namespace

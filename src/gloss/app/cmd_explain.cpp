@@ -7,53 +7,82 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/app/command.h"
+#include "gloss/app/given_explanations.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/settings.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
 #include "gloss/base/parallel.h"
-#include "gloss/explain/default_explainer.h"
 #include "gloss/explain/pattern.h"
+#include "gloss/explain/prompt_explainer.h"
 
 namespace gloss::app {
 namespace {
 
 struct ExplainCommand {
   CommonOptions common;
-  std::string run, explainer, latents = "all", prompts;
+  std::string run, explainer, latents = "all", prompts, written, of;
   std::vector<std::string> hookpoints;
   ExampleSettings examples;
   LlmOptions llm;
   bool redo = false, json = false;
 };
 
-/// The table of explainers. A `program` explainer learns on the processor; the others ask a language model.
+enum class Kind : std::uint8_t { pattern, top_tokens, prompt, human, random };
+
+/// The table of explainers. Those of Kind::prompt ask a language model.
 struct ExplainerRow {
   const char* name;
+  Kind kind;
   const char* summary;
-  bool needs_llm;
 };
-constexpr std::array<ExplainerRow, 3> kExplainers{{
-    {"pattern", "rules learned from the examples, readable and executable", false},
-    {"top-tokens", "naive baseline: the fewest tokens, at most 8, that cover 80 % of the marked ones", false},
-    {"default", "a language model reads the examples with marked tokens", true},
+constexpr std::array<ExplainerRow, 11> kExplainers{{
+    {"pattern", Kind::pattern, "rules learned from the examples, readable and executable"},
+    {"top-tokens", Kind::top_tokens,
+     "naive baseline: the fewest tokens, at most 8, that cover 80 % of the marked ones"},
+    {"default", Kind::prompt, "a language model reads the examples with marked tokens"},
+    {"activations", Kind::prompt, "... and how strongly the latent fires on each"},
+    {"cot", Kind::prompt, "... and reasons in steps before it answers"},
+    {"logits", Kind::prompt, "... and sees which tokens the latent promotes"},
+    {"contrastive", Kind::prompt, "... and sees silent windows beside them (--negatives says which)"},
+    {"single-token", Kind::prompt, "a language model reads the marked tokens with their counts, without context"},
+    {"max-act-logits", Kind::prompt,
+     "a language model reads the strongest examples and the promoted and suppressed tokens, and says what the latent "
+     "fires on and what it writes"},
+    {"human", Kind::human, "what a person wrote, from --explanations"},
+    {"random", Kind::random, "baseline: what the explainer --of said of another latent of the same density"},
 }};
 
-const ExplainerRow& find_explainer(const ExplainCommand& o) {
+/// What was asked for, in its one name.
+struct Chosen {
+  Kind kind;
+  std::string name;
+  explain::PromptMethod method;
+};
+
+Chosen find_explainer(const ExplainCommand& o) {
   const std::string name = !o.explainer.empty() ? o.explainer : o.llm.url.empty() ? "pattern" : "default";
-  std::vector<std::string> known;
+  const auto usage = [&](const std::string& what, const char* hint) {
+    throw Error(ErrorKind::usage, "", fmt::format("explainer '{}' {}", name, what), hint);
+  };
   for (const ExplainerRow& row : kExplainers) {
-    if (name == row.name) {
-      if (row.needs_llm && o.llm.url.empty())
-        throw Error(ErrorKind::usage, "",
-                    fmt::format("explainer '{}' asks a language model, and --llm names none", name),
-                    "add --llm URL, or use --explainer pattern, which needs none");
-      return row;
-    }
-    known.emplace_back(row.name);
+    if (row.kind == Kind::prompt || name != row.name) continue;
+    if (row.kind == Kind::human && o.written.empty())
+      usage("wants --explanations FILE", "a CSV of hookpoint,latent,text");
+    if (row.kind == Kind::random && o.of.empty())
+      usage("wants --of EXPLAINER", "whose explanations are traded among latents");
+    return {row.kind, row.name, {}};
   }
-  fail_unknown_name("explainer", name, known);
+  if (name.find('+') == std::string::npos) {
+    std::vector<std::string> known;
+    for (const ExplainerRow& row : kExplainers) known.emplace_back(row.name);
+    if (std::find(known.begin(), known.end(), name) == known.end()) fail_unknown_name("explainer", name, known);
+  }
+  const explain::PromptMethod method = explain::PromptMethod::parse(name);
+  if (o.llm.url.empty())
+    usage("asks a language model, and --llm names none", "add --llm URL, or use --explainer pattern, which needs none");
+  return {Kind::prompt, method.name(), method};
 }
 
 struct Tally {
@@ -65,6 +94,7 @@ struct Work {
   const ExplainCommand& options;
   const RunData& data;
   store::Store& store;
+  Kind kind;
   std::string explainer, hookpoint;
   index::Reader reader;
   std::vector<LatentId> latents;
@@ -101,7 +131,7 @@ void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
   for (std::size_t i = 0; i < threads; ++i)
     builders.emplace_back(work.reader, work.data.tokens, work.options.examples.options);
   const explain::PatternOptions options{work.options.examples.tau, work.options.common.seed};
-  const bool top_tokens = work.explainer == "top-tokens";
+  const bool top_tokens = work.kind == Kind::top_tokens;
   for (std::size_t first = 0; first < work.latents.size(); first += kBlock) {
     stop_if_interrupted();
     const std::size_t count = std::min(kBlock, work.latents.size() - first);
@@ -122,9 +152,29 @@ void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
   }
 }
 
+/// Promoted and suppressed tokens, where the method shows them.
+class WrittenTokens {
+ public:
+  WrittenTokens(const Work& work, const explain::PromptMethod& method) {
+    if (!method.needs_weights()) return;
+    weights_ = work.data.weights(work.hookpoint);
+    if (weights_ && weights_->has(index::WeightList::promoted)) return;
+    fail_input(work.data.run.weights(work.hookpoint).string(),
+               fmt::format("holds no logit weights, which explainer '{}' shows", method.name()),
+               "run gloss cache without --no-weights at a hookpoint that writes to the residual stream");
+  }
+  std::vector<index::WeightEntry> of(index::WeightList list, LatentId latent) const {
+    return weights_ ? weights_->entries(list, latent) : std::vector<index::WeightEntry>{};
+  }
+
+ private:
+  std::optional<index::LatentWeightsReader> weights_;
+};
+
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
-void explain_by_llm(Work& work, llm::LanguageModel& client, explain::DefaultExplainer& explainer) {
+void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExplainer& explainer) {
   examples::Builder builder(work.reader, work.data.tokens, work.options.examples.options);
+  const WrittenTokens written(work, explainer.method());
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
@@ -135,7 +185,9 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::DefaultExpl
         ++answered;
         continue;
       }
-      explainer.submit(work.hookpoint, *found, [&, found](const explain::Explanation& explanation) {
+      const auto promoted = written.of(index::WeightList::promoted, found->latent);
+      const auto suppressed = written.of(index::WeightList::suppressed, found->latent);
+      explainer.submit({*found, promoted, suppressed}, [&, found](const explain::Explanation& explanation) {
         put_result(work, *found, &explanation);
         work.report.progress(
             {"explain " + work.hookpoint, ++answered, work.latents.size(), "latents", describe(client.totals())});
@@ -147,6 +199,18 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::DefaultExpl
   for (std::uint32_t i = 0; i < 2 * work.options.llm.in_flight; ++i) submit_next();
   client.run();
   stop_if_interrupted();
+}
+
+/// Explanations that are there already, for those of the latents that have one.
+void take_given(Work& work, const std::vector<explain::Explanation>& given) {
+  std::vector<const explain::Explanation*> by_latent(work.reader.latent_count(), nullptr);
+  for (const explain::Explanation& e : given) by_latent[to_index(e.latent)] = &e;
+  examples::Builder builder(work.reader, work.data.tokens, work.options.examples.options);
+  store::Store::Transaction transaction(work.store);
+  for (const LatentId f : work.latents) {
+    if (const explain::Explanation* e = by_latent[to_index(f)]; e != nullptr) put_result(work, builder.build(f), e);
+  }
+  transaction.commit();
 }
 
 int report_tally(const ExplainCommand& o, const std::string& explainer, const Tally& t, Context& context) {
@@ -162,41 +226,75 @@ int report_tally(const ExplainCommand& o, const std::string& explainer, const Ta
   return t.failed > 0 ? kSomeFailed : kDone;
 }
 
+/// The latents to work on. Those of a person's table are asked for by being in it, whether they fire often or not.
+std::vector<LatentId> select_latents(const ExplainCommand& o, const examples::LatentSpec& spec, Kind kind,
+                                     const std::string& hookpoint, const index::Reader& reader) {
+  const std::vector<bool> eligible = kind == Kind::human
+                                         ? std::vector<bool>(reader.latent_count(), true)
+                                         : eligible_latents(reader, o.examples.options.window,
+                                                            o.examples.options.min_windows, o.common.thread_count());
+  return spec.select(hookpoint, reader.latent_count(), o.common.seed, eligible);
+}
+
 int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
-  const ExplainerRow& row = find_explainer(o);
+  const Chosen chosen = find_explainer(o);
   const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
+  const std::vector<std::string> hookpoints = run.select_hookpoints(o.hookpoints);
+  std::optional<WrittenExplanations> written;
+  if (chosen.kind == Kind::human) {
+    written = WrittenExplanations::read(o.written);
+    written->check_hookpoints(run.hookpoints());
+  }
   o.examples.options.seed = o.common.seed;
   store::Store store(run.results());
   keep_example_settings(store, run, o.examples);
   save_settings(run, "explain", cli);
 
-  std::unique_ptr<llm::Client> client;
-  if (row.needs_llm) client = std::make_unique<llm::Client>(client_options(o.llm), store);
-  std::unique_ptr<explain::DefaultExplainer> explainer;
-  if (client) {
-    explainer = std::make_unique<explain::DefaultExplainer>(*client, data.tokenizer, data.tokens,
-                                                            explain::DefaultOptions{o.examples.tau, o.prompts});
-    keep_method(store, run, std::string("explainer:") + row.name,
-                fmt::format("{} {}", client->model(), explainer->fingerprint()), o.redo);
+  std::unique_ptr<llm::LanguageModel> client;
+  std::unique_ptr<explain::PromptExplainer> explainer;
+  if (chosen.kind == Kind::prompt) {
+    client = std::make_unique<llm::Client>(client_options(o.llm), store);
+    explainer = std::make_unique<explain::PromptExplainer>(*client, data.tokenizer, data.tokens, chosen.method,
+                                                           explain::PromptExplainerOptions{o.examples.tau, o.prompts});
+    keep_method(store, run, "explainer:" + chosen.name, fmt::format("{} {}", client->model(), explainer->fingerprint()),
+                o.redo);
   }
   const explain::Vocabulary vocabulary(data.tokenizer);
   Tally tally;
-  for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
+  for (const std::string& hookpoint : hookpoints) {
     index::Reader reader = data.index(hookpoint);
-    const std::vector<bool> eligible =
-        eligible_latents(reader, o.examples.options.window, o.examples.options.min_windows, o.common.thread_count());
-    std::vector<LatentId> latents = spec.select(hookpoint, reader.latent_count(), o.common.seed, eligible);
-    Work work{o, data, store, row.name, hookpoint, std::move(reader), std::move(latents), tally, context.reporter};
+    std::vector<LatentId> latents = select_latents(o, spec, chosen.kind, hookpoint, reader);
+    Work work{o,
+              data,
+              store,
+              chosen.kind,
+              chosen.name,
+              hookpoint,
+              std::move(reader),
+              std::move(latents),
+              tally,
+              context.reporter};
     skip_done(work);
-    if (client)
-      explain_by_llm(work, *client, *explainer);
-    else
-      explain_by_program(work, vocabulary);
+    switch (chosen.kind) {
+      case Kind::pattern:
+      case Kind::top_tokens:
+        explain_by_program(work, vocabulary);
+        break;
+      case Kind::prompt:
+        explain_by_llm(work, *client, *explainer);
+        break;
+      case Kind::human:
+        take_given(work, written->of(hookpoint, work.reader.latent_count()));
+        break;
+      case Kind::random:
+        take_given(work, random_explanations(store, work.reader, hookpoint, o.of, o.common.seed));
+        break;
+    }
   }
   if (client) context.reporter.info(describe(client->totals()));
-  return report_tally(o, row.name, tally, context);
+  return report_tally(o, chosen.name, tally, context);
 }
 
 }  // namespace
@@ -206,7 +304,13 @@ Runner setup_explain(CLI::App& cli) {
   std::string names;
   for (const ExplainerRow& row : kExplainers) names += fmt::format("\n  {}: {}", row.name, row.summary);
   cli.add_option("run", o->run, "run folder with a finished cache")->required();
-  cli.add_option("--explainer", o->explainer, "pattern without --llm, default with it:" + names);
+  cli.add_option(
+      "--explainer", o->explainer,
+      "pattern without --llm, default with it; activations, cot, logits and contrastive can be joined, as in "
+      "cot+logits:" +
+          names);
+  cli.add_option("--explanations", o->written, "for human: a CSV of hookpoint,latent,text");
+  cli.add_option("--of", o->of, "for random: the explainer whose explanations are traded among latents");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--latents", o->latents, "0-99,512 or random:300 or file:LIST.csv (hookpoint,latent a line) or all");
   add_llm(cli, o->llm);

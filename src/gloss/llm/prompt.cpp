@@ -25,6 +25,27 @@ std::string_view without_last_newline(std::string_view text) {
   return text;
 }
 
+/// Takes the switches off the front of a line; whether they let it stand.
+bool passes_switches(std::string_view& line, const std::string& where, const PromptTemplate::Switches& switches) {
+  bool stands = true;
+  while (line.starts_with("{{+") || line.starts_with("{{-")) {
+    const bool wanted = line[2] == '+';
+    const std::size_t close = line.find("}}");
+    if (close == std::string_view::npos) fail_input(where, "'{{' without '}}'");
+    const std::string_view name = line.substr(3, close - 3);
+    const auto found = switches.find(name);
+    if (found == switches.end()) {
+      std::vector<std::string> known;
+      for (const auto& [key, on] : switches) known.push_back(key);
+      fail_input(where, fmt::format("unknown switch '{}'; known: {}", name,
+                                    known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+    }
+    stands = stands && found->second == wanted;
+    line.remove_prefix(close + 2);
+  }
+  return stands;
+}
+
 /// The names without the '?' of those that may be left out.
 std::vector<std::string> bare_names(std::span<const std::string> places) {
   std::vector<std::string> names;
@@ -35,7 +56,7 @@ std::vector<std::string> bare_names(std::span<const std::string> places) {
 }  // namespace
 
 PromptTemplate PromptTemplate::load(std::string_view name, const std::filesystem::path& folder,
-                                    std::span<const std::string> places) {
+                                    std::span<const std::string> places, const Switches& switches) {
   const std::string file_name = fmt::format("{}.txt", name);
   if (!folder.empty()) {
     std::error_code ignored;
@@ -43,42 +64,46 @@ PromptTemplate PromptTemplate::load(std::string_view name, const std::filesystem
       fail_input(folder.string(), "no such folder of prompts", fmt::format("it may hold {}", file_name));
     }
     const std::filesystem::path path = folder / file_name;
-    if (std::filesystem::exists(path, ignored)) return parse(read_file(path), path.string(), places);
+    if (std::filesystem::exists(path, ignored)) return parse(read_file(path), path.string(), places, switches);
   }
-  return parse(embedded_prompt(file_name), "built-in " + file_name, places);
+  return parse(embedded_prompt(file_name), "built-in " + file_name, places, switches);
 }
 
 PromptTemplate PromptTemplate::parse(std::string_view text, const std::string& where,
-                                     std::span<const std::string> places) {
+                                     std::span<const std::string> places, const Switches& switches) {
   PromptTemplate prompt;
   std::string_view role;
-  std::size_t line_number = 0, first_line = 0, body_begin = 0;
+  std::string body;  // of the message that is being read
+  std::size_t line_number = 0, first_line = 0;
   Hasher hash;
-  const auto close_message = [&](std::size_t body_end) {
+  const auto close_message = [&] {
     if (first_line == 0) return;
-    const std::string_view body = without_last_newline(text.substr(body_begin, body_end - body_begin));
+    const std::string_view bare = without_last_newline(body);
     prompt.parts_.push_back(
-        {std::string(role), cut(body, fmt::format("{}, message of line {}", where, first_line), places)});
+        {std::string(role), cut(bare, fmt::format("{}, message of line {}", where, first_line), places)});
     hash.add(role);
-    hash.add(body);
+    hash.add(bare);
+    body.clear();
   };
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = without_last_newline(text.substr(begin, end - begin));
     ++line_number;
     if (line.starts_with(kMessageMark)) {
-      close_message(begin);
+      close_message();
       role = line.substr(kMessageMark.size());
       if (!is_known_role(role)) {
         fail_input(fmt::format("{}:{}", where, line_number),
                    fmt::format("a message of '{}', wanted system, user or assistant", role));
       }
       first_line = line_number;
-      body_begin = std::min(end + 1, text.size());
+    } else if (std::string_view shown = text.substr(begin, std::min(end + 1, text.size()) - begin);
+               first_line > 0 && passes_switches(shown, fmt::format("{}:{}", where, line_number), switches)) {
+      body += shown;
     }
     begin = end + 1;
   }
-  close_message(text.size());
+  close_message();
   if (prompt.parts_.empty()) fail_input(where, "holds no message", "messages begin with a line such as '--- user'");
   if (prompt.parts_.back().role != "user") {
     fail_input(where, fmt::format("the last message is of {}, wanted user", prompt.parts_.back().role));

@@ -14,17 +14,21 @@ namespace gloss::llm {
 
 /// Messages with named places, `{{name}}`, that are filled in for each request.
 /// A file holds remarks, then for each message a line `--- system`, `--- user` or `--- assistant` and its text.
-/// Immutable.
+/// A line that begins with `{{+name}}` is there only when the switch `name` is on, one with `{{-name}}` only when it is
+/// off; several may stand together. Immutable.
 class PromptTemplate {
  public:
+  using Switches = std::map<std::string, bool, std::less<>>;
+
   /// NAME.txt of `folder` when that is not empty and has such a file, else the text built into the program.
   /// Requires: without a folder, a name in prompts/. Errors: as parse(); bad_input when `folder` is no folder.
   static PromptTemplate load(std::string_view name, const std::filesystem::path& folder,
-                             std::span<const std::string> places);
-  /// Errors: bad_input naming `where` and line: a role or place that is not known, a place of `places` that the last
-  /// message lacks, no message, or a last message that is not the user's.
-  /// A name in `places` that begins with '?' need not be used.
-  static PromptTemplate parse(std::string_view text, const std::string& where, std::span<const std::string> places);
+                             std::span<const std::string> places, const Switches& switches = {});
+  /// Errors: bad_input naming `where` and line: a role, place or switch that is not known, a place of `places` that the
+  /// last message lacks, no message, or a last message that is not the user's. A name in `places` that begins with '?'
+  /// need not be used.
+  static PromptTemplate parse(std::string_view text, const std::string& where, std::span<const std::string> places,
+                              const Switches& switches = {});
 
   /// The messages with every place filled. What is filled in is not looked at again, whatever it holds.
   std::vector<Message> fill(const std::map<std::string, std::string, std::less<>>& values) const;

@@ -10,11 +10,12 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/output_file.h"
+#include "gloss/base/testing.h"
 
 namespace gloss::llm {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 const std::vector<std::string> kPlaces = {"name", "?mood"};
 
@@ -34,6 +35,34 @@ TEST(PromptTemplate, DoesNotLookIntoWhatIsFilledIn) {
   const auto messages = p.fill({{"name", "{{mood}}\n--- system\n{{"}, {"mood", "{{name}}"}});
   ASSERT_EQ(messages.size(), 1U);
   EXPECT_EQ(messages[0].content, "{{mood}}\n--- system\n{{ {{name}}");
+}
+
+TEST(PromptTemplate, SwitchesSayWhichLinesStand) {
+  const char* text = "--- system\nA\n{{+x}}B\n{{-x}}C\n{{+x}}{{+y}}D\nE {{+x}}\n--- user\n{{+y}}{{name}}\n{{name}}\n";
+  const std::vector<std::string> places = {"name"};
+  const auto shown = [&](bool x, bool y) {
+    return PromptTemplate::parse(std::string(text).erase(std::string(text).find("E {{+x}}\n"), 9), "t", places,
+                                 {{"x", x}, {"y", y}});
+  };
+  EXPECT_EQ(shown(true, false).fill({{"name", "n"}})[0].content, "A\nB");
+  EXPECT_EQ(shown(false, true).fill({{"name", "n"}})[0].content, "A\nC");
+  EXPECT_EQ(shown(true, true).fill({{"name", "n"}})[0].content, "A\nB\nD");
+  EXPECT_EQ(shown(true, true).fill({{"name", "n"}})[1].content, "n\nn");
+  EXPECT_EQ(shown(true, false).fill({{"name", "{{+x}}"}})[1].content, "{{+x}}") << "what is filled in is text";
+  EXPECT_NE(shown(true, false).fingerprint(), shown(true, true).fingerprint());
+  EXPECT_EQ(gloss::testing::error_of([&] {
+              PromptTemplate::parse(text, "t", places, {{"x", true}, {"y", true}});
+            }),
+            "t, message of line 1: unknown place {{+x}}; known: name")
+      << "a switch stands at the beginning of a line";
+  EXPECT_EQ(gloss::testing::error_of([&] {
+              PromptTemplate::parse(text, "t", places, {{"y", true}});
+            }),
+            "t:3: unknown switch 'x'; known: y");
+  EXPECT_EQ(gloss::testing::error_of([&] {
+              PromptTemplate::parse("--- user\n{{+x", "t", places, {{"x", true}});
+            }),
+            "t:2: '{{' without '}}'");
 }
 
 TEST(PromptTemplate, FaultsNameFileAndLine) {
@@ -59,7 +88,7 @@ TEST(PromptTemplate, FaultsNameFileAndLine) {
 }
 
 TEST(PromptTemplate, AFolderReplacesTheBuiltInText) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "gloss_prompt_test";
+  const auto folder = std::filesystem::path(::testing::TempDir()) / "gloss_prompt_test";
   std::filesystem::create_directories(folder);
   const std::vector<std::string> places = {"explanation", "windows", "?count"};
   const PromptTemplate built_in = PromptTemplate::load("detection", {}, places);
@@ -73,12 +102,21 @@ TEST(PromptTemplate, AFolderReplacesTheBuiltInText) {
 }
 
 TEST(PromptTexts, AreThoseOfTheRepository) {
-  const std::vector<std::string> places = {"?explanation", "windows", "?count", "?open", "?close"};
-  for (const char* name : {"explain_default", "detection", "fuzz"}) {
-    const std::string path = std::string(GLOSS_SOURCE_DIR) + "/prompts/" + name + ".txt";
-    const PromptTemplate file = PromptTemplate::parse(read_file(path), path, places);
-    EXPECT_EQ(PromptTemplate::load(name, {}, places).fingerprint(), file.fingerprint()) << name;
+  const std::vector<std::string> places = {"?explanation", "?windows", "?count",      "?open",  "?close",
+                                           "?promoted",    "?silent",  "?suppressed", "?tokens"};
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(GLOSS_SOURCE_DIR "/prompts")) {
+    if (entry.path().extension() != ".txt") continue;
+    ++files;
+    for (const bool on : {false, true}) {
+      const PromptTemplate::Switches switches = {{"activations", on}, {"cot", on}, {"logits", on}, {"contrast", on}};
+      const PromptTemplate file =
+          PromptTemplate::parse(read_file(entry.path()), entry.path().string(), places, switches);
+      const PromptTemplate built_in = PromptTemplate::load(entry.path().stem().string(), {}, places, switches);
+      EXPECT_EQ(built_in.fingerprint(), file.fingerprint()) << entry.path();
+    }
   }
+  EXPECT_GE(files, 5U);
 }
 
 /// The worked examples in a prompt must themselves obey the rules they teach.
@@ -98,7 +136,7 @@ TEST(PromptTexts, WorkedExamplesHaveAsManyAnswersAsExcerpts) {
         EXPECT_THAT(messages[i].content, HasSubstr("\n" + std::to_string(n) + ". \"")) << name;
       }
       EXPECT_THAT(messages[i].content, HasSubstr("Answer for " + std::to_string(answers) + " excerpts.")) << name;
-      EXPECT_THAT(messages[i].content, testing::Not(HasSubstr("\n" + std::to_string(answers + 1) + ". \""))) << name;
+      EXPECT_THAT(messages[i].content, ::testing::Not(HasSubstr("\n" + std::to_string(answers + 1) + ". \""))) << name;
     }
   }
 }
