@@ -61,12 +61,12 @@ class TrainTest : public ::testing::Test {
   void TearDown() override { set_interrupted(false); }
 
   TrainResult train(const fs::path& folder, const TrainOptions& options) {
-    return train_topk({{folder, "layers.2", source_}}, options, silent_).at(0);
+    return train_coders({{folder, "layers.2", source_}}, options, silent_).at(0);
   }
   /// Interrupts after `tokens`, wherever that is, and expects the error.
   void train_until(const fs::path& folder, const TrainOptions& options, std::uint64_t tokens) {
     Interrupter reporter(tokens);
-    EXPECT_THROW(train_topk({{folder, "layers.2", source_}}, options, reporter).at(0), Error);
+    EXPECT_THROW(train_coders({{folder, "layers.2", source_}}, options, reporter).at(0), Error);
     set_interrupted(false);
   }
   static std::string coder_bytes(const fs::path& folder) {
@@ -99,7 +99,7 @@ TEST_F(TrainTest, WritesACoderThatLoadsAndExplainsTheVariance) {
 
 TEST_F(TrainTest, ReportsLossFvuDeadAndL0) {
   Interrupter reporter(0);
-  train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
+  train_coders({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   ASSERT_EQ(reporter.details_.size(), 60U);
   EXPECT_THAT(reporter.details_.back(), ::testing::MatchesRegex("loss [0-9.]+, FVU [0-9.]+, dead [0-9]+, L0 [0-9.]+"));
 }
@@ -112,7 +112,7 @@ TEST_F(TrainTest, AnInterruptedTrainingEndsWithTheSameBytes) {
     train_until(folder, options, tokens);
     EXPECT_FALSE(fs::exists(folder / "cfg.json"));
     Interrupter reporter(0);
-    const TrainResult result = train_topk({{folder, "layers.2", source_}}, options, reporter).at(0);
+    const TrainResult result = train_coders({{folder, "layers.2", source_}}, options, reporter).at(0);
     EXPECT_THAT(reporter.infos_, ::testing::ElementsAre("going on at token " + std::to_string(tokens) + " of 6000"));
     EXPECT_EQ(coder_bytes(folder), coder_bytes(folder_.path() / "whole")) << "interrupted after " << tokens;
     EXPECT_EQ(result.fvu, whole.fvu);
@@ -132,13 +132,13 @@ TEST_F(TrainTest, SeveralTogetherAreTheSameAsEachAlone) {
   };
   const TrainOptions options = small_options();
   train(folder_.path() / "alone a", options);
-  train_topk({{folder_.path() / "alone b", "layers.3", other}}, options, silent_);
+  train_coders({{folder_.path() / "alone b", "layers.3", other}}, options, silent_);
   const std::vector<TrainJob> both{{folder_.path() / "a", "layers.2", source_},
                                    {folder_.path() / "b", "layers.3", other}};
   Interrupter stopped(7300);  // of both together: in the middle
-  EXPECT_THROW(train_topk(both, options, stopped), Error);
+  EXPECT_THROW(train_coders(both, options, stopped), Error);
   set_interrupted(false);
-  EXPECT_EQ(train_topk(both, options, silent_).size(), 2U);
+  EXPECT_EQ(train_coders(both, options, silent_).size(), 2U);
   EXPECT_EQ(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "alone a"));
   EXPECT_EQ(coder_bytes(folder_.path() / "b"), coder_bytes(folder_.path() / "alone b"));
   EXPECT_NE(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "b"));
@@ -179,7 +179,8 @@ TEST_F(TrainTest, AFinishedTrainingIsLeftAsItIs) {
   const TrainResult first = train(folder_.path() / "c", small_options());
   const auto time = fs::last_write_time(folder_.path() / "c" / "sae.safetensors");
   Interrupter reporter(0);
-  const TrainResult again = train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
+  const TrainResult again =
+      train_coders({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   EXPECT_THAT(reporter.infos_, ::testing::ElementsAre(HasSubstr("already trained, nothing to do")));
   EXPECT_EQ(fs::last_write_time(folder_.path() / "c" / "sae.safetensors"), time);
   EXPECT_EQ(again.tokens, first.tokens);
@@ -202,7 +203,7 @@ TEST_F(TrainTest, RefusesAFolderOfOtherSettingsAndSaysWhichChanged) {
   Source other = source_;
   other.fingerprint = "other text";
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path() / "done", "layers.2", other}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path() / "done", "layers.2", other}}, small_options(), silent_).at(0);
               }),
               HasSubstr("model and text was known dictionary, is now other text"));
 }
@@ -252,12 +253,12 @@ TEST_F(TrainTest, RefusesActivationsThatAreNotFiniteOrOfAnotherSize) {
     return rows;
   };
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
               }),
               HasSubstr("training: the model's activations hold inf (batch 2, row 5)"));
   bad.batch = [this](std::uint64_t batch) { return dictionary_.rows(batch, 69); };
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
               }),
               HasSubstr("a batch of the source holds 828 values, wanted 840"));
 }

@@ -21,7 +21,7 @@ Outcome train(const KnownDictionary& dictionary, const TrainOptions& options) {
   SilentReporter silent;
   Outcome outcome;
   outcome.result =
-      train_topk({{folder.path(), "known", dictionary.source(options.batch_tokens)}}, options, silent).at(0);
+      train_coders({{folder.path(), "known", dictionary.source(options.batch_tokens)}}, options, silent).at(0);
   const auto file = formats::SafeTensors::open(folder.path() / "sae.safetensors");
   outcome.recovery = dictionary.recovery(file.view<float>("W_dec", formats::Dtype::f32));
   return outcome;
