@@ -155,6 +155,102 @@ TEST_F(TrainTest, SignDescentIsResumedToTheSameBytesAndIsAnotherTraining) {
   EXPECT_NE(coder_bytes(folder_.path() / "adam"), coder_bytes(folder_.path() / "whole"));
 }
 
+TrainOptions options_of(Activation activation) {
+  TrainOptions o = small_options();
+  o.activation = activation;
+  return o;
+}
+
+TEST_F(TrainTest, BatchTopkAndJumpreluAreSavedAsSaelensThresholds) {
+  for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+    TrainOptions options = options_of(activation);
+    options.tokens = 30'000;
+    const bool learned = activation == Activation::jumprelu;
+    const fs::path folder = folder_.path() / (learned ? "jumprelu" : "batchtopk");
+    const TrainResult result = train(folder, options);
+    const Coder coder = Coder::load(folder);  // recognised by its files
+    EXPECT_EQ(coder.info().format, "saelens");
+    EXPECT_EQ(coder.info().activation, "jumprelu");
+    EXPECT_EQ(coder.info().hookpoint, "layers.2");
+    EXPECT_TRUE(coder.info().subtract_bias);
+    const model::Tensor x = model::from_host(dictionary_.rows(999, 400), 400, 12);
+    const Encoded encoded = coder.encode(x);
+    EXPECT_NEAR(static_cast<double>(encoded.value.size()) / 400, 3.0, 0.6) << folder;
+    EXPECT_NEAR(coder.fvu(x, x, encoded), result.fvu, 0.05) << folder;
+    EXPECT_LT(result.fvu, 0.5);
+    const auto file = formats::SafeTensors::open(folder / "sae_weights.safetensors");
+    const auto threshold = file.view<float>("threshold", formats::Dtype::f32);
+    ASSERT_EQ(threshold.size(), 40U);
+    const auto [low, high] = std::minmax_element(threshold.begin(), threshold.end());
+    EXPECT_GT(*low, 0.0F);
+    EXPECT_EQ(*low == *high, !learned);
+    EXPECT_FALSE(fs::exists(folder / "sae.safetensors"));
+  }
+}
+
+TEST_F(TrainTest, BatchTopkAndJumpreluAreResumedToTheSameBytes) {
+  const auto bytes = [](const fs::path& folder) {
+    return read_file(folder / "sae_weights.safetensors") + read_file(folder / "cfg.json");
+  };
+  for (const Optimizer optimizer : {Optimizer::adam, Optimizer::signum}) {
+    for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+      TrainOptions options = options_of(activation);
+      options.optimizer = optimizer;
+      const fs::path root =
+          folder_.path() / std::to_string(static_cast<int>(optimizer) * 2 + static_cast<int>(activation));
+      const TrainResult whole = train(root / "whole", options);
+      for (const std::uint64_t tokens : {100, 2500, 6000}) {
+        const fs::path folder = root / std::to_string(tokens);
+        train_until(folder, options, tokens);
+        const TrainResult result = train(folder, options);
+        EXPECT_EQ(bytes(folder), bytes(root / "whole")) << "interrupted after " << tokens;
+        EXPECT_EQ(result.fvu, whole.fvu);
+      }
+      options.threads = 3;
+      train(root / "threads", options);
+      EXPECT_EQ(bytes(root / "threads"), bytes(root / "whole"));
+    }
+  }
+}
+
+TEST_F(TrainTest, ActivationsAndTheirOptionsAreSettingsOfATraining) {
+  train(folder_.path() / "c", options_of(Activation::jumprelu));
+  TrainOptions options = options_of(Activation::jumprelu);
+  options.sparsity = 0.5;
+  options.bandwidth = 0.002;
+  EXPECT_THAT(error_of([&] { train(folder_.path() / "c", options); }),
+              HasSubstr("other settings: bandwidth was 0.001, is now 0.002; sparsity was 0, is now 0.5"));
+  EXPECT_THAT(error_of([&] { train(folder_.path() / "c", small_options()); }),
+              HasSubstr("activation was jumprelu, is now not set"));
+}
+
+TEST_F(TrainTest, ALargerSparsityGivesFewerActiveLatents) {
+  const auto l0 = [&](double sparsity) {
+    TrainOptions options = options_of(Activation::jumprelu);
+    options.tokens = 30'000;
+    options.sparsity = sparsity;
+    const fs::path folder = folder_.path() / std::to_string(sparsity);
+    train(folder, options);
+    const model::Tensor x = model::from_host(dictionary_.rows(999, 400), 400, 12);
+    return static_cast<double>(Coder::load(folder).encode(x).value.size()) / 400;
+  };
+  const double many = l0(1e-3);
+  const double few = l0(0.1);
+  EXPECT_GT(few, 0.0);
+  EXPECT_LT(few, 0.8 * many);
+}
+
+TEST(DefaultLearningRate, IsThePrescribedOneFromWidth512OnAndGrowsBelow) {
+  TrainOptions o;
+  o.latents = 16384;
+  for (const std::uint32_t width : {512U, 768U, 4096U}) EXPECT_DOUBLE_EQ(default_learning_rate(o, width), 2e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 128), 8e-4);
+  o.latents = 1024;
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 64), 6.4e-3);
+  o.optimizer = Optimizer::signum;
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 64), 2e-2);
+}
+
 TEST_F(TrainTest, AKilledTrainingGoesOnFromItsLastCheckpoint) {
   const TrainOptions options = small_options();
   train(folder_.path() / "whole", options);
@@ -242,6 +338,20 @@ TEST_F(TrainTest, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message([](TrainOptions& o) { o.learning_rate = -1; }), HasSubstr("--learning-rate: is -1"));
   EXPECT_THAT(message([](TrainOptions& o) { o.auxk_alpha = std::numeric_limits<double>::quiet_NaN(); }),
               HasSubstr("--auxk-alpha: is nan"));
+  EXPECT_EQ(message([](TrainOptions& o) {
+              o.multi_topk = true;
+              o.activation = Activation::batchtopk;
+            }),
+            "--multi-topk: goes with --activation topk only, not with batchtopk");
+  EXPECT_EQ(message([](TrainOptions& o) { o.sparsity = 0.1; }),
+            "--sparsity: goes with --activation jumprelu only, not with topk\n"
+            "hint: the L0 of TopK and BatchTopK is --k");
+  EXPECT_EQ(message([](TrainOptions& o) {
+              o.sparsity = -1;
+              o.activation = Activation::jumprelu;
+            }),
+            "--sparsity: is -1, wanted a number from 0 up");
+  EXPECT_EQ(message([](TrainOptions& o) { o.bandwidth = 0; }), "--bandwidth: is 0, wanted a number above 0");
   EXPECT_FALSE(fs::exists(folder_.path() / "c"));
 }
 
@@ -284,6 +394,28 @@ TEST_F(TrainTest, ATranscoderLearnsTheOutputFromTheInput) {
   const model::Tensor x = model::from_host(dictionary_.rows(5, 70), 70, 12);
   const model::Tensor y = model::from_host(source_.targets(5), 70, 12);
   EXPECT_LT(coder.fvu(x, y, coder.encode(x)), 0.5);
+}
+
+TEST_F(TrainTest, AThresholdTranscoderIsSavedWithBothItsPlaces) {
+  source_.targets = [this](std::uint64_t batch) {
+    std::vector<float> y = dictionary_.rows(batch, 70);
+    for (float& v : y) v = 1.0F + 2.0F * v;
+    return y;
+  };
+  for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+    TrainOptions options = options_of(activation);
+    options.tokens = 30'000;
+    const fs::path folder = folder_.path() / std::to_string(static_cast<int>(activation));
+    train_coders({{folder, "layers.2.mlp", source_, "layers.2.mlp.input"}}, options, silent_);
+    const Coder coder = Coder::load(folder);
+    EXPECT_TRUE(coder.info().transcoder);
+    EXPECT_FALSE(coder.info().subtract_bias);
+    EXPECT_EQ(coder.info().hookpoint, "layers.2.mlp");
+    EXPECT_EQ(coder.info().reads, "layers.2.mlp.input");
+    const model::Tensor x = model::from_host(dictionary_.rows(5, 70), 70, 12);
+    const model::Tensor y = model::from_host(source_.targets(5), 70, 12);
+    EXPECT_LT(coder.fvu(x, y, coder.encode(x)), 0.5);
+  }
 }
 
 TEST(ShuffledRows, EveryRowOfABufferOccursOnceAndTheOrderIsThatOfTheSeed) {
