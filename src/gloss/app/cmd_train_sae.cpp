@@ -305,14 +305,13 @@ Runner setup_train_sae(CLI::App& cli) {
                  "without --sparsity also where it is held")
       ->check(CLI::Range(1, 4096));
   cli.add_option("--sparsity", o->train.sparsity,
-                 "jumprelu: lambda of the penalty lambda * L0, beside an FVU that is at most 1; about FVU / (2 L0) of "
-                 "the coder you want, e.g. 0.001, and more of it lowers L0; 0 = (L0 / K - 1)^2 instead, which "
-                 "holds L0 near --k");
+                 "jumprelu: lambda of the penalty lambda * L0 beside the FVU: begin at 0.001, more of it gives a lower "
+                 "L0; 0 = (L0 / K - 1)^2 instead, which holds L0 near --k");
   cli.add_option("--sparsity-warmup", o->train.sparsity_warmup_steps,
                  "jumprelu: steps in which the penalty grows to its full weight; 0 = a tenth of the steps");
   cli.add_option("--bandwidth", o->train.bandwidth,
                  "jumprelu: how near a threshold a value must be to move it, in root mean squares of the activations' "
-                 "distance from their mean");
+                 "distance from their mean; the paper's 0.001 needs very long trainings");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--batch-tokens", o->train.batch_tokens, "tokens an optimizer step")->check(CLI::Range(1, 1 << 20));
   cli.add_option("--optimizer", o->optimizer,

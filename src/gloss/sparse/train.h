@@ -32,7 +32,7 @@ struct TrainOptions {
   // bandwidth: of the kernel, in root mean squares of the inputs' distance from their mean.
   double sparsity = 0.0;
   std::uint32_t sparsity_warmup_steps = 0;  // 0 = 10 % of the steps
-  double bandwidth = 0.001;
+  double bandwidth = 0.1;
   std::uint64_t dead_after_tokens = 0;  // 0 = 5 % of `tokens`, at most 10M
   bool normalize_decoder = true;
   std::uint64_t seed = 1;

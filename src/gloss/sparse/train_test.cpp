@@ -219,7 +219,7 @@ TEST_F(TrainTest, ActivationsAndTheirOptionsAreSettingsOfATraining) {
   options.sparsity = 0.5;
   options.bandwidth = 0.002;
   EXPECT_THAT(error_of([&] { train(folder_.path() / "c", options); }),
-              HasSubstr("other settings: bandwidth was 0.001, is now 0.002; sparsity was 0, is now 0.5"));
+              HasSubstr("other settings: bandwidth was 0.1, is now 0.002; sparsity was 0, is now 0.5"));
   EXPECT_THAT(error_of([&] { train(folder_.path() / "c", small_options()); }),
               HasSubstr("activation was jumprelu, is now not set"));
 }
