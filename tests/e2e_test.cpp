@@ -440,4 +440,26 @@ TEST(TrainSae, InterruptedGoesOnToTheSameBytes) {
             content(folder.path() / "whole/layers.2/sae.safetensors"));
 }
 
+TEST(TrainSae, ThresholdCodersAreMeasuredAsSavedAndReadWithoutAFlag) {
+  const TemporaryFolder folder("train");
+  for (const char* activation : {"batchtopk", "jumprelu"}) {
+    const std::string out = (folder.path() / activation).string();
+    const Outcome outcome =
+        run_gloss({"train-sae", out,        "--model",   kModel,         "--hookpoint", "layers.2.mlp", "--transcode",
+                   "--text",    kText,      "--ctx-len", "128",          "--latents",   "256",          "--k",
+                   "8",         "--tokens", "60k",       "--activation", activation,    "--threads",    "1"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    for (const std::string& word : {std::string(activation), std::string("held-out FVU"), std::string("L0"),
+                                    std::string(" %) at the end of training"), std::string("loss recovered")})
+      EXPECT_THAT(outcome.out, HasSubstr(word));
+    const Outcome doctor = run_gloss({"doctor", "--model", kModel, "--sae", out, "--json"});
+    ASSERT_EQ(doctor.code, 0) << doctor.err;
+    EXPECT_EQ(nlohmann::json::parse(doctor.out)["coders"][0]["hookpoint"], "layers.2.mlp");
+  }
+  const Outcome unknown = run_gloss({"train-sae", (folder.path() / "x").string(), "--model", kModel, "--hookpoint",
+                                     "layers.2", "--text", kText, "--activation", "batchtop"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("batchtopk"));
+}
+
 }  // namespace

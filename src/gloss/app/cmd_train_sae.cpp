@@ -1,8 +1,9 @@
-// gloss train-sae: trains TopK coders on the activations of one or several hookpoints, read by the same forward passes,
-// and measures them on held-out text.
+// gloss train-sae: trains TopK, BatchTopK or JumpReLU coders on the activations of one or several hookpoints, read by
+// the same forward passes, and measures them on held-out text.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -29,6 +30,7 @@ struct TrainCommand {
   std::vector<std::string> hookpoints;
   bool transcode = false;
   std::string optimizer = "adam";
+  std::string activation = "topk";
   ModelInput input;
   std::uint64_t train_tokens = 5'000'000;
   std::uint32_t batch = 16;  // contexts a forward pass
@@ -176,6 +178,23 @@ HeldOut measure(const Trained& t, const Places& p, const sparse::Coder& coder, R
   return h;
 }
 
+struct ActivationRow {
+  const char* name;
+  sparse::Activation activation;
+};
+constexpr std::array<ActivationRow, 3> kActivations{{{"topk", sparse::Activation::topk},
+                                                     {"batchtopk", sparse::Activation::batchtopk},
+                                                     {"jumprelu", sparse::Activation::jumprelu}}};
+
+sparse::Activation activation_of(const std::string& name) {
+  std::vector<std::string> known;
+  for (const ActivationRow& row : kActivations) {
+    if (name == row.name) return row.activation;
+    known.emplace_back(row.name);
+  }
+  fail_unknown_name("activation", name, known);
+}
+
 std::vector<Places> places_of(const TrainCommand& o, const model::SubjectModel& subject) {
   std::vector<Places> all;
   for (const std::string& name : o.hookpoints) {
@@ -194,24 +213,39 @@ std::vector<Places> places_of(const TrainCommand& o, const model::SubjectModel& 
   return all;
 }
 
+std::string describe(const TrainCommand& o) {
+  switch (o.train.activation) {
+    case sparse::Activation::topk:
+      return fmt::format("K = {}", o.train.k);
+    case sparse::Activation::batchtopk:
+      return fmt::format("batchtopk, K = {}", o.train.k);
+    case sparse::Activation::jumprelu:
+      break;
+  }
+  return o.train.sparsity > 0 ? fmt::format("jumprelu, sparsity {}", o.train.sparsity)
+                              : fmt::format("jumprelu, held near L0 = {}", o.train.k);
+}
+
 void print_result(Context& context, const std::filesystem::path& folder, const TrainCommand& o,
                   const sparse::TrainResult& result, const HeldOut& h) {
   context.out << fmt::format(
       "coder              {}\n"
-      "latents            {}, K = {}\n"
+      "latents            {}, {}\n"
       "training tokens    {} ({} tokens/s)\n"
       "held-out FVU       {:.4f} (over {} tokens; training text {:.4f})\n"
       "L0                 {:.2f}\n"
-      "dead latents       {} at the end of training; {} silent on the held-out text\n"
+      "dead latents       {} ({:.1f} %) at the end of training; {} silent on the held-out text\n"
       "loss recovered     {:.4f} (clean {:.4f}, spliced {:.4f}, zeroed {:.4f} nats a token)\n",
-      folder.string(), o.train.latents, o.train.k, result.tokens, format_count(result.tokens_per_second), h.fvu,
-      h.tokens, result.fvu, h.l0, result.dead, h.silent, h.loss_recovered(), h.loss_clean, h.loss_spliced, h.loss_zero);
+      folder.string(), o.train.latents, describe(o), result.tokens, format_count(result.tokens_per_second), h.fvu,
+      h.tokens, result.fvu, h.l0, result.dead, 100.0 * result.dead / o.train.latents, h.silent, h.loss_recovered(),
+      h.loss_clean, h.loss_spliced, h.loss_zero);
 }
 
 int train(TrainCommand o, Context& context) {
   model::set_threads(o.common.thread_count());
   if (o.optimizer != "adam" && o.optimizer != "signum")
     fail_unknown_name("optimizer", o.optimizer, std::vector<std::string>{"adam", "signum"});
+  o.train.activation = activation_of(o.activation);
   const model::SubjectModel subject = model::SubjectModel::load(o.input.model, {o.common.device, o.common.dtype});
   const std::vector<Places> all = places_of(o, subject);
   // No more text than one pass of training and the held-out part can use.
@@ -237,9 +271,9 @@ int train(TrainCommand o, Context& context) {
   std::vector<sparse::TrainJob> jobs;
   jobs.reserve(all.size());
   for (const Places& places : all)
-    jobs.push_back(
-        {std::filesystem::path(o.out) / places.target.name(), places.target.name(), source_of(trained, places, pass)});
-  const std::vector<sparse::TrainResult> results = sparse::train_topk(jobs, o.train, context.reporter);
+    jobs.push_back({std::filesystem::path(o.out) / places.target.name(), places.target.name(),
+                    source_of(trained, places, pass), places.reads.name()});
+  const std::vector<sparse::TrainResult> results = sparse::train_coders(jobs, o.train, context.reporter);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const sparse::Coder coder = sparse::Coder::load(jobs[i].folder, {.device = o.common.device});
     print_result(context, jobs[i].folder, o, results[i], measure(trained, all[i], coder, context.reporter));
@@ -251,7 +285,10 @@ int train(TrainCommand o, Context& context) {
 
 Runner setup_train_sae(CLI::App& cli) {
   auto o = std::make_shared<TrainCommand>();
-  cli.add_option("out", o->out, "folder for the coder: OUT/HOOKPOINT/{cfg.json,sae.safetensors}")->required();
+  cli.add_option("out", o->out,
+                 "folder for the coder: OUT/HOOKPOINT/cfg.json and sae.safetensors (topk: sparsify's layout) or "
+                 "sae_weights.safetensors (others: SAELens' jumprelu)")
+      ->required();
   cli.add_option("--hookpoint", o->hookpoints,
                  "where to train, e.g. layers.5, layers.5.mlp, layers.5.attn; several share each forward pass")
       ->required();
@@ -260,17 +297,32 @@ Runner setup_train_sae(CLI::App& cli) {
   add_model_input(cli, o->input, false);
   add_quantity(cli, "--tokens", o->train_tokens, "tokens to train on; the text is gone round as often as needed");
   cli.add_option("--latents", o->train.latents, "latents (F)")->check(CLI::Range(1U, 1U << 24));
-  cli.add_option("--k", o->train.k, "active latents a token (K)")->check(CLI::Range(1, 4096));
+  cli.add_option("--activation", o->activation,
+                 "topk: the K largest of each token; batchtopk: the K largest a token of a whole batch, later a "
+                 "threshold; jumprelu: above thresholds that are learned, one a latent");
+  cli.add_option("--k", o->train.k,
+                 "active latents a token (K); batchtopk: in the mean; jumprelu: in the mean, where training starts and "
+                 "without --sparsity also where it is held")
+      ->check(CLI::Range(1, 4096));
+  cli.add_option("--sparsity", o->train.sparsity,
+                 "jumprelu: lambda of the penalty lambda * L0 beside the FVU: begin at 0.001, more of it gives a lower "
+                 "L0; 0 = (L0 / K - 1)^2 instead, which holds L0 near --k");
+  cli.add_option("--sparsity-warmup", o->train.sparsity_warmup_steps,
+                 "jumprelu: steps in which the penalty grows to its full weight; 0 = a tenth of the steps");
+  cli.add_option("--bandwidth", o->train.bandwidth,
+                 "jumprelu: how near a threshold a value must be to move it, in root mean squares of the activations' "
+                 "distance from their mean; the paper's 0.001 needs very long trainings");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--batch-tokens", o->train.batch_tokens, "tokens an optimizer step")->check(CLI::Range(1, 1 << 20));
   cli.add_option("--optimizer", o->optimizer,
                  "adam; or signum: schedule-free descent along the gradient's sign, with a constant rate");
-  cli.add_option("--learning-rate", o->train.learning_rate,
-                 "0 = 2e-4 / sqrt(latents / 2^14), with signum 5e-3 / sqrt(latents / 2^14)");
+  cli.add_option("--learning-rate,--lr", o->train.learning_rate,
+                 "0 = 2e-4 / sqrt(latents / 2^14), times 512 / width where the hookpoint is narrower than 512; with "
+                 "signum 5e-3 / sqrt(latents / 2^14) at any width");
   cli.add_option("--warmup-steps", o->train.warmup_steps, "0 = the smaller of 1000 and a tenth of the steps");
   cli.add_option("--auxk-alpha", o->train.auxk_alpha, "weight of the auxiliary loss against dead latents");
   cli.add_flag("--multi-topk", o->train.multi_topk,
-               "the loss also counts the FVU with 4 K latents, weight 1/8: K may then be raised after training");
+               "topk: the loss also counts the FVU with 4 K latents, weight 1/8: K may then be raised after training");
   add_quantity(cli, "--dead-after", o->train.dead_after_tokens,
                "tokens of silence that make a latent dead; 0 = 5 % of the tokens, at most 10M");
   add_quantity(cli, "--checkpoint-every", o->train.checkpoint_every_tokens, "tokens between checkpoints");

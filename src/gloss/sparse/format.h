@@ -64,6 +64,11 @@ CoderData load_sparsify(const std::filesystem::path& folder, const CoderOptions&
 /// is complete. Requires: sizes that agree with data.info; no w_skip.
 void save_sparsify(const std::filesystem::path& folder, const CoderData& data, bool normalize_decoder);
 
+/// format_saelens.cpp: a folder that SAELens 6 and gloss read as `jumprelu`, or `jumprelu_transcoder` when
+/// data.info.transcoder: cfg.json and sae_weights.safetensors, the weights first. Requires: threshold [F]; sizes that
+/// agree with data.info; no w_skip, gain, offset or normalisation.
+void save_saelens(const std::filesystem::path& folder, const CoderData& data);
+
 Format sparsify_format();
 /// The other layouts; docs/formats/coders.md has a row for each.
 Format saelens_format();

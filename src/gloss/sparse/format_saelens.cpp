@@ -20,6 +20,7 @@ using formats::Fields;
 
 constexpr std::string_view kConfig = "cfg.json";
 constexpr std::string_view kWeights = "sae_weights.safetensors";
+constexpr std::string_view kWrittenVersion = "6.18.0";  // the layout that save_saelens() follows
 constexpr std::uint64_t kDefaultK = 100;
 constexpr std::uint64_t kDefaultOut = 768;
 
@@ -246,6 +247,41 @@ std::vector<std::filesystem::path> files(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+void save_saelens(const std::filesystem::path& folder, const CoderData& data) {
+  using formats::Dtype;
+  const CoderInfo& info = data.info;
+  const std::uint64_t width = info.input_width;
+  const std::uint64_t latents = info.latents;
+  const std::uint64_t out = info.output_width;
+  formats::SafeTensorsWriter writer(folder / kWeights,
+                                    {{"W_dec", Dtype::f32, {latents, out}},
+                                     {"W_enc", Dtype::f32, {width, latents}},
+                                     {"b_dec", Dtype::f32, {out}},
+                                     {"b_enc", Dtype::f32, {latents}},
+                                     {"threshold", Dtype::f32, {latents}}},
+                                    {{"format", "pt"}});
+  writer.write_values<float>(data.w_dec);
+  writer.write_values<float>(transposed(data.w_enc, latents, width));
+  for (const std::vector<float>* values : {&data.b_dec, &data.b_enc, &data.threshold})
+    writer.write_values<float>(*values);
+  writer.commit();
+  nlohmann::ordered_json config = {{"architecture", info.transcoder ? "jumprelu_transcoder" : "jumprelu"},
+                                   {"d_in", width},
+                                   {"d_sae", latents},
+                                   {"dtype", "float32"},
+                                   {"device", "cpu"},
+                                   {"apply_b_dec_to_input", !info.transcoder},
+                                   {"normalize_activations", "none"},
+                                   {"reshape_activations", "none"}};
+  if (info.transcoder) config["d_out"] = out;
+  nlohmann::ordered_json& metadata = config["metadata"];
+  metadata = {{"sae_lens_version", kWrittenVersion},
+              {"hook_name", info.transcoder ? info.reads : info.hookpoint},
+              {"trained_activation", info.activation}};
+  if (info.transcoder) metadata["hook_name_out"] = info.hookpoint;
+  write_file(folder / kConfig, config.dump() + "\n");
+}
 
 Format saelens_format() { return {"saelens", "cfg.json and sae_weights.safetensors", files, load}; }
 

@@ -28,7 +28,7 @@ constexpr std::uint64_t kMaxWarmup = 1000;
 /// Options with their defaults worked out.
 struct Plan {
   TrainOptions options;
-  std::uint64_t steps = 0, dead_after = 0, warmup = 0, checkpoint_every = 0;
+  std::uint64_t steps = 0, dead_after = 0, warmup = 0, sparsity_warmup = 0, checkpoint_every = 0;
   double rate = 0.0;
   bool transcoder = false;
   Settings settings;
@@ -39,11 +39,29 @@ struct Plan {
     if (step < warmup) return rate * static_cast<double>(step + 1) / static_cast<double>(warmup);
     return rate * static_cast<double>(steps - step) / static_cast<double>(steps - warmup);
   }
+  /// The penalty of JumpReLU, after its own linear warm-up.
+  Sparsity sparsity_of(std::uint64_t step) const {
+    const double share = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(sparsity_warmup));
+    if (options.sparsity > 0.0) return {share * options.sparsity, 0.0, options.bandwidth};
+    return {share, static_cast<double>(options.k), options.bandwidth};
+  }
   std::uint64_t tokens() const { return steps * options.batch_tokens; }
 };
 
 [[noreturn]] void fail_usage(std::string_view what, const std::string& message, std::string_view hint = {}) {
   throw Error(ErrorKind::usage, what, message, hint);
+}
+
+std::string_view name_of(Activation activation) {
+  switch (activation) {
+    case Activation::topk:
+      return "topk";
+    case Activation::batchtopk:
+      return "batchtopk";
+    case Activation::jumprelu:
+      break;
+  }
+  return "jumprelu";
 }
 
 void check(const TrainOptions& o, const Source& source) {
@@ -58,8 +76,17 @@ void check(const TrainOptions& o, const Source& source) {
     fail_usage("--learning-rate", fmt::format("is {}, wanted a number from 0 up", o.learning_rate));
   if (!(o.auxk_alpha >= 0.0) || !std::isfinite(o.auxk_alpha))
     fail_usage("--auxk-alpha", fmt::format("is {}, wanted a number from 0 up", o.auxk_alpha));
+  if (o.multi_topk && o.activation != Activation::topk)
+    fail_usage("--multi-topk", fmt::format("goes with --activation topk only, not with {}", name_of(o.activation)));
+  if (o.sparsity != 0.0 && o.activation != Activation::jumprelu)
+    fail_usage("--sparsity", fmt::format("goes with --activation jumprelu only, not with {}", name_of(o.activation)),
+               "the L0 of TopK and BatchTopK is --k");
+  if (!(o.sparsity >= 0.0) || !std::isfinite(o.sparsity))
+    fail_usage("--sparsity", fmt::format("is {}, wanted a number from 0 up", o.sparsity));
+  if (!(o.bandwidth > 0.0) || !std::isfinite(o.bandwidth))
+    fail_usage("--bandwidth", fmt::format("is {}, wanted a number above 0", o.bandwidth));
   if (source.width == 0 || source.rows_per_batch == 0 || !source.batch)
-    throw std::invalid_argument("train_topk: the source has no width, rows or batches");
+    throw std::invalid_argument("train_coders: the source has no width, rows or batches");
 }
 
 Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hookpoint) {
@@ -73,8 +100,9 @@ Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hoo
   plan.warmup = std::min<std::uint64_t>(o.warmup_steps != 0 ? o.warmup_steps : std::min(kMaxWarmup, plan.steps / 10),
                                         plan.steps - 1);
   const bool signum = o.optimizer == Optimizer::signum;
-  plan.rate = o.learning_rate > 0 ? o.learning_rate
-                                  : (signum ? 5e-3 : 2e-4) / std::sqrt(static_cast<double>(o.latents) / 16384.0);
+  plan.rate = o.learning_rate > 0 ? o.learning_rate : default_learning_rate(o, source.width);
+  plan.sparsity_warmup =
+      o.sparsity_warmup_steps != 0 ? o.sparsity_warmup_steps : std::max<std::uint64_t>(1, plan.steps / 10);
   plan.checkpoint_every = std::max<std::uint64_t>(o.checkpoint_every_tokens / o.batch_tokens, 1);
   plan.settings = {{"latents", std::to_string(o.latents)},
                    {"k", std::to_string(o.k)},
@@ -92,6 +120,12 @@ Plan plan_of(const TrainOptions& o, const Source& source, const std::string& hoo
                    {"seed", std::to_string(o.seed)},
                    {"hookpoint", hookpoint},
                    {"model and text", source.fingerprint}};
+  if (o.activation != Activation::topk) plan.settings["activation"] = name_of(o.activation);
+  if (o.activation == Activation::jumprelu) {
+    plan.settings["sparsity"] = fmt::format("{}", o.sparsity);
+    plan.settings["sparsity warm-up steps"] = std::to_string(plan.sparsity_warmup);
+    plan.settings["bandwidth"] = fmt::format("{}", o.bandwidth);
+  }
   return plan;
 }
 
@@ -125,7 +159,7 @@ CoderData coder_of(const Plan& plan, const TrainState& state) {
                                  : state.weights;
   const auto copy = [](const AlignedFloats& v) { return std::vector<float>(v.begin(), v.end()); };
   CoderData data;
-  data.info.activation = "topk";
+  data.info.activation = name_of(plan.options.activation);
   data.info.input_width = data.info.output_width = static_cast<std::uint32_t>(state.weights.width());
   data.info.latents = plan.options.latents;
   data.info.k = plan.options.k;
@@ -134,6 +168,10 @@ CoderData coder_of(const Plan& plan, const TrainState& state) {
   data.b_enc = copy(weights.encoder_bias);
   data.w_dec = copy(weights.decoder);
   data.b_dec = copy(weights.decoder_bias);
+  if (plan.options.activation == Activation::batchtopk)
+    data.threshold.assign(plan.options.latents, static_cast<float>(state.threshold));
+  data.threshold.reserve(weights.log_threshold.size());
+  for (const float v : weights.log_threshold) data.threshold.push_back(std::exp(v));
   return data;
 }
 
@@ -141,6 +179,8 @@ class Training {
  public:
   Training(const TrainJob& job, Plan plan, Reporter& reporter)
       : folder_(job.folder),
+        hookpoint_(job.hookpoint),
+        reads_(job.reads),
         plan_(std::move(plan)),
         reporter_(reporter),
         rows_(job.source, plan_.options.batch_tokens, plan_.steps, plan_.options.seed),
@@ -159,8 +199,8 @@ class Training {
   /// One step, and a checkpoint when it is time. Requires: not done().
   StepStats step() {
     const ShuffledRows::Rows rows = rows_.rows_of(state_.step);
-    const StepStats stats =
-        stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step), rows.target);
+    const StepStats stats = stepper_.step(state_, rows.input, plan_.options.batch_tokens, plan_.rate_of(state_.step),
+                                          rows.target, plan_.sparsity_of(state_.step));
     const std::uint64_t every = std::max<std::uint64_t>(1, plan_.steps / kCurveLines);
     if (state_.step % every == 0 || done()) curve_->add(state_.step, tokens_done(), stats, tokens_per_second());
     if (state_.step % plan_.checkpoint_every == 0) save();
@@ -175,7 +215,7 @@ class Training {
   /// Writes the coder. Requires: done().
   TrainResult finish() const {
     save();  // so that an end that fails, on a full disk say, is made up for by running again
-    save_sparsify(folder_, coder_of(plan_, state_), plan_.options.normalize_decoder && !plan_.transcoder);
+    save_coder();
     TrainResult result;
     result.tokens = plan_.tokens();
     result.tokens_per_second = tokens_per_second();
@@ -190,8 +230,21 @@ class Training {
   }
 
  private:
+  void save_coder() const {
+    CoderData data = coder_of(plan_, state_);
+    if (plan_.options.activation == Activation::topk) {
+      save_sparsify(folder_, data, plan_.options.normalize_decoder && !plan_.transcoder);
+      return;
+    }
+    data.info.hookpoint = hookpoint_;
+    data.info.reads = reads_;
+    save_saelens(folder_, data);
+  }
+
   void begin() {
-    if (std::optional<TrainState> kept = read_checkpoint(folder_, plan_.options.latents, width_, plan_.settings)) {
+    const Activation activation = plan_.options.activation;
+    if (std::optional<TrainState> kept =
+            read_checkpoint(folder_, plan_.options.latents, width_, activation, plan_.settings)) {
       state_ = std::move(*kept);
       if (state_.step > plan_.steps)
         fail_input((folder_ / "checkpoint").string(), fmt::format("is at step {} of {}", state_.step, plan_.steps));
@@ -199,8 +252,11 @@ class Training {
           fmt::format("going on at token {} of {}", state_.step * plan_.options.batch_tokens, plan_.tokens()));
       return;
     }
-    state_ = initial_state(plan_.options.latents, width_, plan_.options.seed, plan_.transcoder);
-    centre_on(state_, rows_.rows_of(0));
+    state_ = initial_state(plan_.options.latents, width_, plan_.options.seed, plan_.transcoder, activation);
+    const ShuffledRows::Rows first = rows_.rows_of(0);
+    centre_on(state_, first);
+    if (activation == Activation::jumprelu)
+      start_thresholds(state_, first.input, plan_.options.k, plan_.transcoder, plan_.options.threads);
   }
 
   /// By the clock on the wall, whatever else runs beside it.
@@ -210,6 +266,7 @@ class Training {
   }
 
   std::filesystem::path folder_;
+  std::string hookpoint_, reads_;
   Plan plan_;
   Reporter& reporter_;
   ShuffledRows rows_;
@@ -236,8 +293,15 @@ void report(const std::vector<std::unique_ptr<Training>>& all, const StepStats& 
 
 }  // namespace
 
-std::vector<TrainResult> train_topk(const std::vector<TrainJob>& jobs, const TrainOptions& options,
-                                    Reporter& reporter) {
+double default_learning_rate(const TrainOptions& options, std::uint32_t width) {
+  const double root = std::sqrt(static_cast<double>(options.latents) / 16384.0);
+  if (options.optimizer == Optimizer::signum) return 5e-3 / root;
+  constexpr double kWide = 512.0;
+  return 2e-4 / root * std::max(1.0, kWide / width);
+}
+
+std::vector<TrainResult> train_coders(const std::vector<TrainJob>& jobs, const TrainOptions& options,
+                                      Reporter& reporter) {
   std::vector<TrainResult> results(jobs.size());
   std::vector<std::unique_ptr<Training>> running;
   std::vector<std::size_t> job_of;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -32,7 +33,7 @@ struct Part {
   Parameters TrainState::*role;
   AlignedFloats Parameters::*array;
 };
-std::vector<Part> parts() {
+std::vector<Part> parts(bool thresholds) {
   std::vector<Part> all;
   const std::vector<std::pair<std::string, Parameters TrainState::*>> roles = {
       {"weights", &TrainState::weights}, {"first", &TrainState::first}, {"second", &TrainState::second}};
@@ -41,6 +42,7 @@ std::vector<Part> parts() {
     all.push_back({name + ".decoder", role, &Parameters::decoder});
     all.push_back({name + ".encoder_bias", role, &Parameters::encoder_bias});
     all.push_back({name + ".decoder_bias", role, &Parameters::decoder_bias});
+    if (thresholds) all.push_back({name + ".log_threshold", role, &Parameters::log_threshold});
   }
   return all;
 }
@@ -79,19 +81,31 @@ void read_part(const SafeTensors& file, const std::string& name, AlignedFloats& 
   into.assign(values.begin(), values.end());
 }
 
+double read_scalar(const SafeTensors& file, const std::string& name) {
+  const auto values = file.view<double>(name, Dtype::f64);
+  if (values.size() != 1 || !(values[0] >= 0.0) || !std::isfinite(values[0]))
+    fail_input(file.file_name(), fmt::format("'{}' is not one number from 0 up", name));
+  return values[0];
+}
+
 }  // namespace
 
 void write_checkpoint(const std::filesystem::path& folder, const TrainState& state, const Settings& settings) {
   std::filesystem::create_directories(folder / "checkpoint");
   std::vector<SafeTensorsWriter::Declared> tensors = {
       {"tokens_since_fired", Dtype::u64, {state.tokens_since_fired.size()}},
-      {"recent_fvu", Dtype::f64, {state.recent_fvu.size()}}};
-  for (const Part& part : parts()) tensors.push_back({part.name, Dtype::f32, {(state.*part.role.*part.array).size()}});
+      {"recent_fvu", Dtype::f64, {state.recent_fvu.size()}},
+      {"threshold", Dtype::f64, {1}},
+      {"unit", Dtype::f64, {1}}};
+  const std::vector<Part> all = parts(!state.weights.log_threshold.empty());
+  for (const Part& part : all) tensors.push_back({part.name, Dtype::f32, {(state.*part.role.*part.array).size()}});
   SafeTensorsWriter writer(checkpoint_file(folder), tensors,
                            {{"step", std::to_string(state.step)}, {"settings", Json(settings).dump()}});
   writer.write_values<std::uint64_t>(state.tokens_since_fired);
   writer.write_values<double>(state.recent_fvu);
-  for (const Part& part : parts()) {
+  writer.write_values<double>(std::span(&state.threshold, 1));
+  writer.write_values<double>(std::span(&state.unit, 1));
+  for (const Part& part : all) {
     const AlignedFloats& values = state.*part.role.*part.array;
     writer.write_values(std::span<const float>(values));
   }
@@ -99,7 +113,7 @@ void write_checkpoint(const std::filesystem::path& folder, const TrainState& sta
 }
 
 std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, std::size_t latents, std::size_t width,
-                                          const Settings& settings) {
+                                          Activation activation, const Settings& settings) {
   const std::filesystem::path path = checkpoint_file(folder);
   if (!std::filesystem::exists(path)) return {};
   const SafeTensors file = SafeTensors::open(path);
@@ -121,8 +135,13 @@ std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, s
   const auto fvu = file.view<double>("recent_fvu", Dtype::f64);
   if (fvu.size() > kRecentSteps) fail_input(path.string(), fmt::format("'recent_fvu' holds {} numbers", fvu.size()));
   state.recent_fvu.assign(fvu.begin(), fvu.end());
-  state.weights = state.first = state.second = Parameters(latents, width);
-  for (const Part& part : parts()) read_part(file, part.name, state.*part.role.*part.array);
+  if (activation != Activation::topk) {
+    state.threshold = read_scalar(file, "threshold");
+    state.unit = read_scalar(file, "unit");
+  }
+  state.weights = state.first = state.second = Parameters(latents, width, activation);
+  for (const Part& part : parts(activation == Activation::jumprelu))
+    read_part(file, part.name, state.*part.role.*part.array);
   return state;
 }
 
@@ -138,7 +157,7 @@ void write_result(const std::filesystem::path& folder, const Settings& settings,
 std::optional<TrainResult> read_result(const std::filesystem::path& folder, const Settings& settings) {
   const std::filesystem::path path = folder / "train.json";
   if (!std::filesystem::exists(path)) {
-    for (const char* name : {"sae.safetensors", "cfg.json"}) {
+    for (const char* name : {"sae.safetensors", "sae_weights.safetensors", "cfg.json"}) {
       if (std::filesystem::exists(folder / name) && !std::filesystem::exists(checkpoint_file(folder)))
         fail_input((folder / name).string(), "belongs to a coder that was not trained here, and would be overwritten",
                    "choose another folder");

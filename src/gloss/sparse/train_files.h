@@ -16,10 +16,10 @@ using Settings = std::map<std::string, std::string>;
 
 /// FOLDER/checkpoint/state.safetensors: weights, moments, counters, settings. Committed in one step.
 void write_checkpoint(const std::filesystem::path& folder, const TrainState& state, const Settings& settings);
-/// The state kept there, or nothing. Shapes are those of a state of these sizes.
+/// The state kept there, or nothing. Shapes are those of a state of these sizes and this activation.
 /// Errors: bad_input when it is damaged or belongs to other settings (names those that differ, and both values).
 std::optional<TrainState> read_checkpoint(const std::filesystem::path& folder, std::size_t latents, std::size_t width,
-                                          const Settings& settings);
+                                          Activation activation, const Settings& settings);
 
 /// FOLDER/train.json: that the training is done, with which settings and which result.
 void write_result(const std::filesystem::path& folder, const Settings& settings, const TrainResult& result);

@@ -29,6 +29,7 @@ void adam_update(TrainState& state, const Parameters& gradient, std::uint64_t st
     run(&Parameters::encoder, begin * width, (end - begin) * width);
     run(&Parameters::decoder, begin * width, (end - begin) * width);
     run(&Parameters::encoder_bias, begin, end - begin);
+    if (!gradient.log_threshold.empty()) run(&Parameters::log_threshold, begin, end - begin);
   });
   run(&Parameters::decoder_bias, 0, width);
 }
@@ -39,8 +40,8 @@ void signum_update(TrainState& state, const Parameters& gradient, std::uint64_t 
   if (step == 1) state.first = state.weights;
   const auto size = static_cast<float>(rate);
   const float share = 1.0F / static_cast<float>(step);  // of the new z in the mean
-  const auto parts =
-      std::array{&Parameters::encoder, &Parameters::decoder, &Parameters::encoder_bias, &Parameters::decoder_bias};
+  const auto parts = std::array{&Parameters::encoder, &Parameters::decoder, &Parameters::encoder_bias,
+                                &Parameters::decoder_bias, &Parameters::log_threshold};
   constexpr std::size_t kPerBlock = 1 << 14;
   for (AlignedFloats Parameters::*part : parts) {
     AlignedFloats& z = state.first.*part;

@@ -18,6 +18,8 @@ constexpr double kMostNorm = 1.0;  // of all gradients together
 constexpr double kTiny = 1e-6;
 constexpr std::uint32_t kMultiple = 4;  // K of the multi-TopK term, in K
 constexpr double kMultiWeight = 1.0 / 8.0;
+constexpr double kThresholdShare = 0.01;  // of a batch in the running mean, as SAELens has it
+constexpr double kLeastThreshold = 1e-3;  // where JumpReLU starts at least: the paper's start
 
 float dot(const float* a, const float* b, std::size_t width) {
   constexpr std::uint32_t kRow = 0;
@@ -36,27 +38,16 @@ double square_norm(const AlignedFloats& values) {
                          [](double sum, float v) { return sum + double{v} * double{v}; });
 }
 
-}  // namespace
-
-Parameters::Parameters(std::size_t latents, std::size_t width)
-    : encoder(latents * width), encoder_bias(latents), decoder(latents * width), decoder_bias(width) {}
-
-void Gradients::Selection::resize(std::size_t rows, std::uint32_t wanted_k) {
-  k = wanted_k;
-  latent.resize(rows * k);
-  value.resize(rows * k);
-  slope.resize(rows * k);
-  active.resize(rows);
-}
-
-void Gradients::centre(const Parameters& weights, const Batch& batch) {
+/// What the encoder multiplies. Shapes: input, result [rows, D].
+void centre_rows(const Parameters& weights, const float* input, std::size_t rows, bool transcoder, std::size_t threads,
+                 AlignedFloats& centred) {
   const std::size_t width = weights.width();
-  centred_.resize(batch.rows * width);
-  for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+  centred.resize(rows * width);
+  for_blocks(rows, kRowsPerBlock, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
     for (std::size_t row = begin; row < end; ++row) {
-      const float* from = batch.input + row * width;
-      float* to = centred_.data() + row * width;
-      if (options_.transcoder) {
+      const float* from = input + row * width;
+      float* to = centred.data() + row * width;
+      if (transcoder) {
         std::copy_n(from, width, to);
       } else {
         for (std::size_t d = 0; d < width; ++d) to[d] = from[d] - weights.decoder_bias[d];
@@ -65,20 +56,19 @@ void Gradients::centre(const Parameters& weights, const Batch& batch) {
   });
 }
 
-/// V, from sums shifted by the first row so that a large mean costs no digits.
-double Gradients::variance(const Batch& batch) const {
-  const std::size_t width = gradient_.width();
+/// sum |y - mean(y)|^2, from sums shifted by the first row so that a large mean costs no digits. Shapes: y [rows, D].
+double variance_of(const float* y, std::size_t rows, std::size_t width, std::size_t threads) {
   struct Sums {
     std::vector<double> linear;
     double square = 0.0;
   };
-  std::vector<Sums> sums(block_count(batch.rows, kRowsPerBlock));
-  for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
+  std::vector<Sums> sums(block_count(rows, kRowsPerBlock));
+  for_blocks(rows, kRowsPerBlock, threads, [&](std::size_t block, std::size_t begin, std::size_t end) {
     Sums& s = sums[block];
     s.linear.assign(width, 0.0);
     for (std::size_t row = begin; row < end; ++row) {
       for (std::size_t d = 0; d < width; ++d) {
-        const double v = double{batch.target[row * width + d]} - double{batch.target[d]};
+        const double v = double{y[row * width + d]} - double{y[d]};
         s.linear[d] += v;
         s.square += v * v;
       }
@@ -90,36 +80,56 @@ double Gradients::variance(const Batch& batch) const {
     for (std::size_t d = 0; d < width; ++d) linear[d] += s.linear[d];
     result += s.square;
   }
-  for (const double sum : linear) result -= sum * sum / static_cast<double>(batch.rows);
+  for (const double sum : linear) result -= sum * sum / static_cast<double>(rows);
+  if (!(result > 0.0))
+    fail_input("training", "all activations of a batch are the same, so there is nothing to learn from",
+               "is the text empty or one repeated token?");
   return result;
 }
 
-/// Fills main_ and aux_; aux_.k is 0 when there are no dead latents or alpha is 0.
-void Gradients::select(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead) {
+}  // namespace
+
+Parameters::Parameters(std::size_t latents, std::size_t width, Activation activation)
+    : encoder(latents * width),
+      encoder_bias(latents),
+      decoder(latents * width),
+      decoder_bias(width),
+      log_threshold(activation == Activation::jumprelu ? latents : 0) {}
+
+/// Fills main_ and aux_; aux_ is not used when there are no dead latents or alpha is 0.
+void Gradients::select(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead,
+                       double bandwidth) {
   const std::size_t width = weights.width();
-  const auto run = [&](TopkEncoder& encoder, Selection& s, std::span<const std::uint32_t> which) {
-    encoder.pack(weights.encoder.data(), weights.encoder_bias.data(), weights.latents(), width, options_.threads,
-                 which);
-    encoder.encode({centred_.data(), nullptr, batch.rows}, s.k, options_.threads, {s.latent.data(), s.value.data()});
-    for_blocks(batch.rows, kRowsPerBlock, options_.threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-      for (std::size_t row = begin; row < end; ++row) {
-        const float* values = s.value.data() + row * s.k;
-        s.active[row] = static_cast<std::uint32_t>(std::find(values, values + s.k, 0.0F) - values);
-        if (which.empty()) continue;
-        for (std::size_t i = row * s.k; i < (row + 1) * s.k; ++i) s.latent[i] = which[s.latent[i]];
-      }
-    });
+  const std::size_t threads = options_.threads;
+  const auto pack = [&](EncoderPanels& encoder, std::span<const std::uint32_t> which = {}) {
+    encoder.pack(weights.encoder.data(), weights.encoder_bias.data(), weights.latents(), width, threads, which);
   };
-  main_.resize(batch.rows, options_.k);
-  run(encoder_, main_, {});
+  centre_rows(weights, batch.input, batch.rows, options_.transcoder, threads, centred_);
+  if (options_.activation == Activation::jumprelu) {
+    threshold_.resize(weights.latents());
+    std::transform(weights.log_threshold.begin(), weights.log_threshold.end(), threshold_.begin(),
+                   [](float v) { return std::exp(v); });
+    pack(threshold_encoder_);
+    select_jumprelu(threshold_encoder_, centred_, threshold_, static_cast<float>(bandwidth), threads, main_, edge_);
+  } else {
+    pack(encoder_);
+    if (options_.activation == Activation::batchtopk)
+      batch_topk_.select(encoder_, centred_, options_.k, threads, main_);
+    else
+      select_topk(encoder_, centred_, options_.k, threads, {}, main_);
+  }
   // A larger K keeps more of the same encoding, but one encoding for both would make the usual one slower.
-  const auto larger = static_cast<std::uint32_t>(std::min(std::size_t{kMultiple} * options_.k, weights.latents()));
-  multi_.resize(batch.rows, options_.multi_topk ? larger : 0);
-  if (options_.multi_topk) run(encoder_, multi_, {});
-  const bool wanted = options_.auxk_alpha > 0.0 && !dead.empty();
-  const std::size_t most = std::max<std::size_t>(1, width / 2);
-  aux_.resize(batch.rows, wanted ? static_cast<std::uint32_t>(std::min(most, dead.size())) : 0);
-  if (wanted) run(dead_encoder_, aux_, dead);
+  multi_.clear();
+  if (options_.multi_topk) {
+    const auto larger = static_cast<std::uint32_t>(std::min(std::size_t{kMultiple} * options_.k, weights.latents()));
+    select_topk(encoder_, centred_, larger, threads, {}, multi_);
+  }
+  aux_.clear();
+  if (options_.auxk_alpha > 0.0 && !dead.empty()) {
+    pack(dead_encoder_, dead);
+    const std::size_t most = std::max<std::size_t>(1, width / 2);
+    select_topk(dead_encoder_, centred_, static_cast<std::uint32_t>(std::min(most, dead.size())), threads, dead, aux_);
+  }
 }
 
 /// Reconstruction, error, and the slope of the loss in the row's reconstruction and selected values.
@@ -127,7 +137,7 @@ void Gradients::backward_row(const Parameters& weights, const Batch& batch, std:
                              float aux_slope, BlockSums& sums) {
   const std::size_t width = weights.width();
   const Kernels& run = kernels();
-  const auto at = [row](const Selection& s) { return row * s.k; };
+  const auto at = [row](const Kept& s) { return s.begin[row]; };
   float* error = slope_.data() + row * width;  // first y', then y - y', at last the slope
   std::copy_n(weights.decoder_bias.data(), width, error);
   run.weighted_sum(error, weights.decoder.data(), main_.latent.data() + at(main_), main_.value.data() + at(main_),
@@ -135,7 +145,7 @@ void Gradients::backward_row(const Parameters& weights, const Batch& batch, std:
   for (std::size_t d = 0; d < width; ++d) error[d] = batch.target[row * width + d] - error[d];
   sums.error += double{dot(error, error, width)};
   sums.count += main_.active[row];
-  if (aux_.k > 0) {
+  if (aux_.used()) {
     float* aux = slope_.data() + (batch.rows + row) * width;
     std::fill_n(aux, width, 0.0F);
     run.weighted_sum(aux, weights.decoder.data(), aux_.latent.data() + at(aux_), aux_.value.data() + at(aux_),
@@ -152,6 +162,9 @@ void Gradients::backward_row(const Parameters& weights, const Batch& batch, std:
   }
   run.dots(main_.slope.data() + at(main_), error, weights.decoder.data(), main_.latent.data() + at(main_),
            main_.active[row], width);
+  if (edge_.used())
+    run.dots(edge_.slope.data() + at(edge_), error, weights.decoder.data(), edge_.latent.data() + at(edge_),
+             edge_.active[row], width);
 }
 
 /// The error with 4 K latents, and its slopes.
@@ -159,7 +172,7 @@ void Gradients::backward_multi(const Parameters& weights, const Batch& batch, st
                                BlockSums& sums) {
   const std::size_t width = weights.width();
   const Kernels& run = kernels();
-  const std::size_t at = row * multi_.k;
+  const std::size_t at = multi_.begin[row];
   float* error = slope_.data() + (slopes_of(multi_, batch.rows) + row) * width;
   std::copy_n(weights.decoder_bias.data(), width, error);
   run.weighted_sum(error, weights.decoder.data(), multi_.latent.data() + at, multi_.value.data() + at,
@@ -175,7 +188,7 @@ void Gradients::backward_multi(const Parameters& weights, const Batch& batch, st
 }
 
 void Gradients::backward_rows(const Parameters& weights, const Batch& batch, double variance, double aux_scale) {
-  slope_.resize((std::size_t{1} + (aux_.k > 0 ? 1 : 0) + (multi_.k > 0 ? 1 : 0)) * batch.rows * weights.width());
+  slope_.resize((std::size_t{1} + (aux_.used() ? 1 : 0) + (multi_.used() ? 1 : 0)) * batch.rows * weights.width());
   blocks_.assign(block_count(batch.rows, kRowsPerBlock), {});
   const auto slope = static_cast<float>(-2.0 / variance);
   const auto aux_slope = static_cast<float>(2.0 * options_.auxk_alpha * aux_scale / variance);
@@ -183,7 +196,7 @@ void Gradients::backward_rows(const Parameters& weights, const Batch& batch, dou
     blocks_[block].bias.assign(weights.width(), 0.0F);
     for (std::size_t row = begin; row < end; ++row) {
       backward_row(weights, batch, row, slope, aux_slope, blocks_[block]);
-      if (multi_.k > 0) backward_multi(weights, batch, row, slope * static_cast<float>(kMultiWeight), blocks_[block]);
+      if (multi_.used()) backward_multi(weights, batch, row, slope * static_cast<float>(kMultiWeight), blocks_[block]);
     }
   });
 }
@@ -192,17 +205,17 @@ void Gradients::backward_rows(const Parameters& weights, const Batch& batch, dou
 /// rows ascending.
 void Gradients::group_by_latent(std::size_t rows) {
   const std::size_t latents = gradient_.latents();
-  const auto each_entry = [rows](const Selection& s, const auto& body) {
+  const auto each_entry = [rows](const Kept& s, const auto& body) {
     for (std::size_t row = 0; row < rows; ++row) {
-      for (std::size_t i = row * s.k; i < row * s.k + s.active[row]; ++i) body(row, i);
+      for (std::size_t i = s.begin[row]; i < s.begin[row] + s.active[row]; ++i) body(row, i);
     }
   };
   firings_.assign(latents, 0);
   each_entry(main_, [&](std::size_t, std::size_t i) { ++firings_[main_.latent[i]]; });
   begin_.assign(latents + 1, 0);
   std::copy(firings_.begin(), firings_.end(), begin_.begin() + 1);
-  for (const Selection* s : {&aux_, &multi_}) {
-    if (s->k > 0) each_entry(*s, [&](std::size_t, std::size_t i) { ++begin_[s->latent[i] + 1]; });
+  for (const Kept* s : {&aux_, &multi_}) {
+    if (s->used()) each_entry(*s, [&](std::size_t, std::size_t i) { ++begin_[s->latent[i] + 1]; });
   }
   std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
   input_row_.resize(begin_.back());
@@ -210,7 +223,7 @@ void Gradients::group_by_latent(std::size_t rows) {
   entry_value_.resize(begin_.back());
   entry_slope_.resize(begin_.back());
   std::vector<std::size_t> next(begin_.begin(), begin_.end() - 1);
-  const auto place = [&](const Selection& s, std::size_t slope_offset) {
+  const auto place = [&](const Kept& s, std::size_t slope_offset) {
     each_entry(s, [&](std::size_t row, std::size_t i) {
       const std::size_t to = next[s.latent[i]]++;
       input_row_[to] = static_cast<std::uint32_t>(row);
@@ -220,8 +233,8 @@ void Gradients::group_by_latent(std::size_t rows) {
     });
   };
   place(main_, 0);
-  for (const Selection* s : {&aux_, &multi_}) {
-    if (s->k > 0) place(*s, slopes_of(*s, rows));
+  for (const Kept* s : {&aux_, &multi_}) {
+    if (s->used()) place(*s, slopes_of(*s, rows));
   }
 }
 
@@ -283,23 +296,33 @@ void Gradients::gather_gradients(const Parameters& weights) {
     }
   });
   finish_bias(along_bias);
-  norm_ = std::sqrt(std::accumulate(squares.begin(), squares.end(), square_norm(gradient_.decoder_bias)));
+  norm_ = std::sqrt(std::accumulate(squares.begin(), squares.end(),
+                                    square_norm(gradient_.decoder_bias) + square_norm(gradient_.log_threshold)));
 }
 
-StepStats Gradients::compute(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead) {
+/// d loss / d log theta = theta d loss / d theta. Few entries lie at the edge: one thread, rows in order.
+/// l0_slope: of the loss in L0, times the share of one row in it.
+void Gradients::gather_thresholds(double l0_slope, double bandwidth) {
+  std::vector<double> sum(gradient_.latents(), 0.0);
+  for (std::size_t row = 0; row < edge_.begin.size(); ++row) {
+    for (std::size_t i = edge_.begin[row]; i < edge_.begin[row] + edge_.active[row]; ++i) {
+      const std::uint32_t latent = edge_.latent[i];
+      sum[latent] -= (double{threshold_[latent]} * double{edge_.slope[i]} + l0_slope) / bandwidth;
+    }
+  }
+  for (std::size_t latent = 0; latent < sum.size(); ++latent)
+    gradient_.log_threshold[latent] = static_cast<float>(double{threshold_[latent]} * sum[latent]);
+}
+
+StepStats Gradients::compute(const Parameters& weights, const Batch& batch, std::span<const std::uint32_t> dead,
+                             const Sparsity& sparsity) {
   if (gradient_.latents() != weights.latents() || gradient_.width() != weights.width())
-    gradient_ = Parameters(weights.latents(), weights.width());
-  const double total = variance(batch);
-  if (!(total > 0.0))
-    fail_input("training", "all activations of a batch are the same, so there is nothing to learn from",
-               "is the text empty or one repeated token?");
-  centre(weights, batch);
-  select(weights, batch, dead);
+    gradient_ = Parameters(weights.latents(), weights.width(), options_.activation);
+  const double total = variance_of(batch.target, batch.rows, weights.width(), options_.threads);
+  select(weights, batch, dead, sparsity.bandwidth);
   const double aux_scale = std::min(
       1.0, static_cast<double>(dead.size()) / static_cast<double>(std::max<std::size_t>(1, weights.width() / 2)));
   backward_rows(weights, batch, total, aux_scale);
-  group_by_latent(batch.rows);
-  gather_gradients(weights);
   StepStats stats;
   for (const BlockSums& block : blocks_) {
     stats.fvu += block.error / total;
@@ -307,15 +330,24 @@ StepStats Gradients::compute(const Parameters& weights, const Batch& batch, std:
     stats.multi += block.multi_error / total;
     stats.l0 += block.count / static_cast<double>(batch.rows);
   }
-  stats.loss = stats.fvu + options_.auxk_alpha * stats.auxk + kMultiWeight * stats.multi;
+  if (options_.activation == Activation::jumprelu) {
+    // How far L0 is from where it should be, and the slope of the penalty in it.
+    const double off = sparsity.target > 0.0 ? stats.l0 / sparsity.target - 1.0 : 0.0;
+    const double slope = sparsity.weight * (sparsity.target > 0.0 ? 2.0 * off / sparsity.target : 1.0);
+    stats.penalty = sparsity.weight * (sparsity.target > 0.0 ? off * off : stats.l0);
+    gather_thresholds(slope / static_cast<double>(batch.rows), sparsity.bandwidth);
+  }
+  group_by_latent(batch.rows);
+  gather_gradients(weights);
+  if (options_.activation == Activation::batchtopk) stats.smallest = smallest_kept(main_);
+  stats.loss = stats.fvu + options_.auxk_alpha * stats.auxk + kMultiWeight * stats.multi + stats.penalty;
   return stats;
 }
 
-TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder) {
+TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t seed, bool transcoder,
+                         Activation activation) {
   TrainState state;
-  state.weights = Parameters(latents, width);
-  state.first = Parameters(latents, width);
-  state.second = Parameters(latents, width);
+  state.weights = state.first = state.second = Parameters(latents, width, activation);
   state.tokens_since_fired.assign(latents, 0);
   const double bound = 1.0 / std::sqrt(static_cast<double>(width));
   for (std::size_t latent = 0; latent < latents; ++latent) {
@@ -329,10 +361,26 @@ TrainState initial_state(std::size_t latents, std::size_t width, std::uint64_t s
   return state;
 }
 
+void start_thresholds(TrainState& state, std::span<const float> rows, std::uint32_t k, bool transcoder,
+                      std::size_t threads) {
+  const Parameters& weights = state.weights;
+  const std::size_t count = rows.size() / weights.width();
+  state.unit = std::sqrt(variance_of(rows.data(), count, weights.width(), threads) / static_cast<double>(count));
+  AlignedFloats centred;
+  centre_rows(weights, rows.data(), count, transcoder, threads, centred);
+  TopkEncoder encoder;
+  encoder.pack(weights.encoder.data(), weights.encoder_bias.data(), weights.latents(), weights.width(), threads);
+  Kept kept;
+  BatchTopk().select(encoder, centred, k, threads, kept);
+  const double start = std::max(double{smallest_kept(kept)}, kLeastThreshold * state.unit);
+  std::fill(state.weights.log_threshold.begin(), state.weights.log_threshold.end(),
+            static_cast<float>(std::log(start)));
+}
+
 Stepper::Stepper(std::size_t latents, std::size_t width, const TrainOptions& options, std::uint64_t dead_after,
                  bool transcoder)
-    : options_{options.k,       options.auxk_alpha, transcoder, options.normalize_decoder && !transcoder,
-               options.threads, options.multi_topk},
+    : options_{options.k,       options.auxk_alpha, transcoder,        options.normalize_decoder && !transcoder,
+               options.threads, options.multi_topk, options.activation},
       optimizer_(options.optimizer),
       width_(width),
       dead_after_(dead_after),
@@ -341,16 +389,22 @@ Stepper::Stepper(std::size_t latents, std::size_t width, const TrainOptions& opt
 }
 
 StepStats Stepper::step(TrainState& state, std::span<const float> rows, std::size_t count, double rate,
-                        std::span<const float> targets) {
+                        std::span<const float> targets, Sparsity sparsity) {
   dead_.clear();
   for (std::size_t latent = 0; latent < state.tokens_since_fired.size(); ++latent) {
     if (state.tokens_since_fired[latent] > dead_after_) dead_.push_back(static_cast<std::uint32_t>(latent));
   }
   const Batch batch{count, rows.data(), targets.empty() ? rows.data() : targets.data()};
-  StepStats stats = gradients_.compute(state.weights, batch, dead_);
+  if (state.unit > 0.0) sparsity.bandwidth *= state.unit;
+  StepStats stats = gradients_.compute(state.weights, batch, dead_, sparsity);
   stats.dead = static_cast<std::uint32_t>(dead_.size());
   state.recent_fvu.push_back(stats.fvu);
   if (state.recent_fvu.size() > kRecentSteps) state.recent_fvu.erase(state.recent_fvu.begin());
+  if (stats.smallest > 0.0F) {
+    const double smallest = stats.smallest;
+    state.threshold =
+        state.threshold > 0.0 ? state.threshold + kThresholdShare * (smallest - state.threshold) : smallest;
+  }
   ++state.step;
   const Parameters& gradient = gradients_.gradient();
   if (optimizer_ == Optimizer::signum) {

@@ -61,12 +61,12 @@ class TrainTest : public ::testing::Test {
   void TearDown() override { set_interrupted(false); }
 
   TrainResult train(const fs::path& folder, const TrainOptions& options) {
-    return train_topk({{folder, "layers.2", source_}}, options, silent_).at(0);
+    return train_coders({{folder, "layers.2", source_}}, options, silent_).at(0);
   }
   /// Interrupts after `tokens`, wherever that is, and expects the error.
   void train_until(const fs::path& folder, const TrainOptions& options, std::uint64_t tokens) {
     Interrupter reporter(tokens);
-    EXPECT_THROW(train_topk({{folder, "layers.2", source_}}, options, reporter).at(0), Error);
+    EXPECT_THROW(train_coders({{folder, "layers.2", source_}}, options, reporter).at(0), Error);
     set_interrupted(false);
   }
   static std::string coder_bytes(const fs::path& folder) {
@@ -99,7 +99,7 @@ TEST_F(TrainTest, WritesACoderThatLoadsAndExplainsTheVariance) {
 
 TEST_F(TrainTest, ReportsLossFvuDeadAndL0) {
   Interrupter reporter(0);
-  train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
+  train_coders({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   ASSERT_EQ(reporter.details_.size(), 60U);
   EXPECT_THAT(reporter.details_.back(), ::testing::MatchesRegex("loss [0-9.]+, FVU [0-9.]+, dead [0-9]+, L0 [0-9.]+"));
 }
@@ -112,7 +112,7 @@ TEST_F(TrainTest, AnInterruptedTrainingEndsWithTheSameBytes) {
     train_until(folder, options, tokens);
     EXPECT_FALSE(fs::exists(folder / "cfg.json"));
     Interrupter reporter(0);
-    const TrainResult result = train_topk({{folder, "layers.2", source_}}, options, reporter).at(0);
+    const TrainResult result = train_coders({{folder, "layers.2", source_}}, options, reporter).at(0);
     EXPECT_THAT(reporter.infos_, ::testing::ElementsAre("going on at token " + std::to_string(tokens) + " of 6000"));
     EXPECT_EQ(coder_bytes(folder), coder_bytes(folder_.path() / "whole")) << "interrupted after " << tokens;
     EXPECT_EQ(result.fvu, whole.fvu);
@@ -132,13 +132,13 @@ TEST_F(TrainTest, SeveralTogetherAreTheSameAsEachAlone) {
   };
   const TrainOptions options = small_options();
   train(folder_.path() / "alone a", options);
-  train_topk({{folder_.path() / "alone b", "layers.3", other}}, options, silent_);
+  train_coders({{folder_.path() / "alone b", "layers.3", other}}, options, silent_);
   const std::vector<TrainJob> both{{folder_.path() / "a", "layers.2", source_},
                                    {folder_.path() / "b", "layers.3", other}};
   Interrupter stopped(7300);  // of both together: in the middle
-  EXPECT_THROW(train_topk(both, options, stopped), Error);
+  EXPECT_THROW(train_coders(both, options, stopped), Error);
   set_interrupted(false);
-  EXPECT_EQ(train_topk(both, options, silent_).size(), 2U);
+  EXPECT_EQ(train_coders(both, options, silent_).size(), 2U);
   EXPECT_EQ(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "alone a"));
   EXPECT_EQ(coder_bytes(folder_.path() / "b"), coder_bytes(folder_.path() / "alone b"));
   EXPECT_NE(coder_bytes(folder_.path() / "a"), coder_bytes(folder_.path() / "b"));
@@ -153,6 +153,102 @@ TEST_F(TrainTest, SignDescentIsResumedToTheSameBytesAndIsAnotherTraining) {
   EXPECT_EQ(coder_bytes(folder_.path() / "resumed"), coder_bytes(folder_.path() / "whole"));
   train(folder_.path() / "adam", small_options());
   EXPECT_NE(coder_bytes(folder_.path() / "adam"), coder_bytes(folder_.path() / "whole"));
+}
+
+TrainOptions options_of(Activation activation) {
+  TrainOptions o = small_options();
+  o.activation = activation;
+  return o;
+}
+
+TEST_F(TrainTest, BatchTopkAndJumpreluAreSavedAsSaelensThresholds) {
+  for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+    TrainOptions options = options_of(activation);
+    options.tokens = 30'000;
+    const bool learned = activation == Activation::jumprelu;
+    const fs::path folder = folder_.path() / (learned ? "jumprelu" : "batchtopk");
+    const TrainResult result = train(folder, options);
+    const Coder coder = Coder::load(folder);  // recognised by its files
+    EXPECT_EQ(coder.info().format, "saelens");
+    EXPECT_EQ(coder.info().activation, "jumprelu");
+    EXPECT_EQ(coder.info().hookpoint, "layers.2");
+    EXPECT_TRUE(coder.info().subtract_bias);
+    const model::Tensor x = model::from_host(dictionary_.rows(999, 400), 400, 12);
+    const Encoded encoded = coder.encode(x);
+    EXPECT_NEAR(static_cast<double>(encoded.value.size()) / 400, 3.0, 0.6) << folder;
+    EXPECT_NEAR(coder.fvu(x, x, encoded), result.fvu, 0.05) << folder;
+    EXPECT_LT(result.fvu, 0.5);
+    const auto file = formats::SafeTensors::open(folder / "sae_weights.safetensors");
+    const auto threshold = file.view<float>("threshold", formats::Dtype::f32);
+    ASSERT_EQ(threshold.size(), 40U);
+    const auto [low, high] = std::minmax_element(threshold.begin(), threshold.end());
+    EXPECT_GT(*low, 0.0F);
+    EXPECT_EQ(*low == *high, !learned);
+    EXPECT_FALSE(fs::exists(folder / "sae.safetensors"));
+  }
+}
+
+TEST_F(TrainTest, BatchTopkAndJumpreluAreResumedToTheSameBytes) {
+  const auto bytes = [](const fs::path& folder) {
+    return read_file(folder / "sae_weights.safetensors") + read_file(folder / "cfg.json");
+  };
+  for (const Optimizer optimizer : {Optimizer::adam, Optimizer::signum}) {
+    for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+      TrainOptions options = options_of(activation);
+      options.optimizer = optimizer;
+      const fs::path root =
+          folder_.path() / std::to_string(static_cast<int>(optimizer) * 2 + static_cast<int>(activation));
+      const TrainResult whole = train(root / "whole", options);
+      for (const std::uint64_t tokens : {100, 2500, 6000}) {
+        const fs::path folder = root / std::to_string(tokens);
+        train_until(folder, options, tokens);
+        const TrainResult result = train(folder, options);
+        EXPECT_EQ(bytes(folder), bytes(root / "whole")) << "interrupted after " << tokens;
+        EXPECT_EQ(result.fvu, whole.fvu);
+      }
+      options.threads = 3;
+      train(root / "threads", options);
+      EXPECT_EQ(bytes(root / "threads"), bytes(root / "whole"));
+    }
+  }
+}
+
+TEST_F(TrainTest, ActivationsAndTheirOptionsAreSettingsOfATraining) {
+  train(folder_.path() / "c", options_of(Activation::jumprelu));
+  TrainOptions options = options_of(Activation::jumprelu);
+  options.sparsity = 0.5;
+  options.bandwidth = 0.002;
+  EXPECT_THAT(error_of([&] { train(folder_.path() / "c", options); }),
+              HasSubstr("other settings: bandwidth was 0.1, is now 0.002; sparsity was 0, is now 0.5"));
+  EXPECT_THAT(error_of([&] { train(folder_.path() / "c", small_options()); }),
+              HasSubstr("activation was jumprelu, is now not set"));
+}
+
+TEST_F(TrainTest, ALargerSparsityGivesFewerActiveLatents) {
+  const auto l0 = [&](double sparsity) {
+    TrainOptions options = options_of(Activation::jumprelu);
+    options.tokens = 30'000;
+    options.sparsity = sparsity;
+    const fs::path folder = folder_.path() / std::to_string(sparsity);
+    train(folder, options);
+    const model::Tensor x = model::from_host(dictionary_.rows(999, 400), 400, 12);
+    return static_cast<double>(Coder::load(folder).encode(x).value.size()) / 400;
+  };
+  const double many = l0(1e-3);
+  const double few = l0(0.1);
+  EXPECT_GT(few, 0.0);
+  EXPECT_LT(few, 0.8 * many);
+}
+
+TEST(DefaultLearningRate, IsThePrescribedOneFromWidth512OnAndGrowsBelow) {
+  TrainOptions o;
+  o.latents = 16384;
+  for (const std::uint32_t width : {512U, 768U, 4096U}) EXPECT_DOUBLE_EQ(default_learning_rate(o, width), 2e-4);
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 128), 8e-4);
+  o.latents = 1024;
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 64), 6.4e-3);
+  o.optimizer = Optimizer::signum;
+  EXPECT_DOUBLE_EQ(default_learning_rate(o, 64), 2e-2);
 }
 
 TEST_F(TrainTest, AKilledTrainingGoesOnFromItsLastCheckpoint) {
@@ -179,7 +275,8 @@ TEST_F(TrainTest, AFinishedTrainingIsLeftAsItIs) {
   const TrainResult first = train(folder_.path() / "c", small_options());
   const auto time = fs::last_write_time(folder_.path() / "c" / "sae.safetensors");
   Interrupter reporter(0);
-  const TrainResult again = train_topk({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
+  const TrainResult again =
+      train_coders({{folder_.path() / "c", "layers.2", source_}}, small_options(), reporter).at(0);
   EXPECT_THAT(reporter.infos_, ::testing::ElementsAre(HasSubstr("already trained, nothing to do")));
   EXPECT_EQ(fs::last_write_time(folder_.path() / "c" / "sae.safetensors"), time);
   EXPECT_EQ(again.tokens, first.tokens);
@@ -202,7 +299,7 @@ TEST_F(TrainTest, RefusesAFolderOfOtherSettingsAndSaysWhichChanged) {
   Source other = source_;
   other.fingerprint = "other text";
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path() / "done", "layers.2", other}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path() / "done", "layers.2", other}}, small_options(), silent_).at(0);
               }),
               HasSubstr("model and text was known dictionary, is now other text"));
 }
@@ -241,6 +338,20 @@ TEST_F(TrainTest, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message([](TrainOptions& o) { o.learning_rate = -1; }), HasSubstr("--learning-rate: is -1"));
   EXPECT_THAT(message([](TrainOptions& o) { o.auxk_alpha = std::numeric_limits<double>::quiet_NaN(); }),
               HasSubstr("--auxk-alpha: is nan"));
+  EXPECT_EQ(message([](TrainOptions& o) {
+              o.multi_topk = true;
+              o.activation = Activation::batchtopk;
+            }),
+            "--multi-topk: goes with --activation topk only, not with batchtopk");
+  EXPECT_EQ(message([](TrainOptions& o) { o.sparsity = 0.1; }),
+            "--sparsity: goes with --activation jumprelu only, not with topk\n"
+            "hint: the L0 of TopK and BatchTopK is --k");
+  EXPECT_EQ(message([](TrainOptions& o) {
+              o.sparsity = -1;
+              o.activation = Activation::jumprelu;
+            }),
+            "--sparsity: is -1, wanted a number from 0 up");
+  EXPECT_EQ(message([](TrainOptions& o) { o.bandwidth = 0; }), "--bandwidth: is 0, wanted a number above 0");
   EXPECT_FALSE(fs::exists(folder_.path() / "c"));
 }
 
@@ -252,12 +363,12 @@ TEST_F(TrainTest, RefusesActivationsThatAreNotFiniteOrOfAnotherSize) {
     return rows;
   };
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
               }),
               HasSubstr("training: the model's activations hold inf (batch 2, row 5)"));
   bad.batch = [this](std::uint64_t batch) { return dictionary_.rows(batch, 69); };
   EXPECT_THAT(error_of([&] {
-                train_topk({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
+                train_coders({{folder_.path(), "h", bad}}, small_options(), silent_).at(0);
               }),
               HasSubstr("a batch of the source holds 828 values, wanted 840"));
 }
@@ -283,6 +394,28 @@ TEST_F(TrainTest, ATranscoderLearnsTheOutputFromTheInput) {
   const model::Tensor x = model::from_host(dictionary_.rows(5, 70), 70, 12);
   const model::Tensor y = model::from_host(source_.targets(5), 70, 12);
   EXPECT_LT(coder.fvu(x, y, coder.encode(x)), 0.5);
+}
+
+TEST_F(TrainTest, AThresholdTranscoderIsSavedWithBothItsPlaces) {
+  source_.targets = [this](std::uint64_t batch) {
+    std::vector<float> y = dictionary_.rows(batch, 70);
+    for (float& v : y) v = 1.0F + 2.0F * v;
+    return y;
+  };
+  for (const Activation activation : {Activation::batchtopk, Activation::jumprelu}) {
+    TrainOptions options = options_of(activation);
+    options.tokens = 30'000;
+    const fs::path folder = folder_.path() / std::to_string(static_cast<int>(activation));
+    train_coders({{folder, "layers.2.mlp", source_, "layers.2.mlp.input"}}, options, silent_);
+    const Coder coder = Coder::load(folder);
+    EXPECT_TRUE(coder.info().transcoder);
+    EXPECT_FALSE(coder.info().subtract_bias);
+    EXPECT_EQ(coder.info().hookpoint, "layers.2.mlp");
+    EXPECT_EQ(coder.info().reads, "layers.2.mlp.input");
+    const model::Tensor x = model::from_host(dictionary_.rows(5, 70), 70, 12);
+    const model::Tensor y = model::from_host(source_.targets(5), 70, 12);
+    EXPECT_LT(coder.fvu(x, y, coder.encode(x)), 0.5);
+  }
 }
 
 TEST(ShuffledRows, EveryRowOfABufferOccursOnceAndTheOrderIsThatOfTheSeed) {

@@ -21,8 +21,9 @@ Outcome train(const KnownDictionary& dictionary, const TrainOptions& options) {
   SilentReporter silent;
   Outcome outcome;
   outcome.result =
-      train_topk({{folder.path(), "known", dictionary.source(options.batch_tokens)}}, options, silent).at(0);
-  const auto file = formats::SafeTensors::open(folder.path() / "sae.safetensors");
+      train_coders({{folder.path(), "known", dictionary.source(options.batch_tokens)}}, options, silent).at(0);
+  const bool topk = options.activation == Activation::topk;
+  const auto file = formats::SafeTensors::open(folder.path() / (topk ? "sae.safetensors" : "sae_weights.safetensors"));
   outcome.recovery = dictionary.recovery(file.view<float>("W_dec", formats::Dtype::f32));
   return outcome;
 }
@@ -36,17 +37,24 @@ TrainOptions options_for(std::uint32_t latents, std::uint32_t k, std::uint64_t t
   return o;
 }
 
-TEST(TrainingProof, FindsTheDictionaryThatMadeTheData) {
+void expect_dictionary(Activation activation) {
   const KnownDictionary dictionary({512, 128, 8}, 1);
   TrainOptions options = options_for(512, 8, 1'000'000);
+  options.activation = activation;
   options.batch_tokens = 512;
   options.learning_rate = 3e-3;
   const Outcome o = train(dictionary, options);
-  RecordProperty("recovery", std::to_string(o.recovery));
-  RecordProperty("fvu", std::to_string(o.result.fvu));
+  ::testing::Test::RecordProperty("recovery", std::to_string(o.recovery));
+  ::testing::Test::RecordProperty("fvu", std::to_string(o.result.fvu));
   EXPECT_GT(o.recovery, 0.9);
   EXPECT_LT(o.result.fvu, 0.2);
 }
+
+TEST(TrainingProof, FindsTheDictionaryThatMadeTheData) { expect_dictionary(Activation::topk); }
+
+TEST(TrainingProof, BatchTopkFindsIt) { expect_dictionary(Activation::batchtopk); }
+
+TEST(TrainingProof, JumpreluFindsIt) { expect_dictionary(Activation::jumprelu); }
 
 TEST(TrainingProof, SignDescentFindsItToo) {
   const KnownDictionary dictionary({256, 64, 4}, 1);
