@@ -41,8 +41,10 @@ def golden(name, x, f, y):
     f = f.to_dense() if f.is_sparse else f
     assert (f > 0).any(1).sum() > N // 2, name
     assert 0 < (f > 0).float().mean() < 0.9, name
-    save_file({"x": x.contiguous(), "f": f.detach().contiguous(), "y": y.detach().contiguous()},
-              OUT / name / "golden.safetensors")
+    found = {"x": x.contiguous(), "f": f.detach().contiguous()}
+    if y is not None:  # what writes to several layers has none
+        found["y"] = y.detach().contiguous()
+    save_file(found, OUT / name / "golden.safetensors")
 
 
 # sparsify
@@ -145,7 +147,246 @@ def make_dictionary(name, coder, config=None, place="resid_post_layer_1", load=N
     golden(name, x, f, loaded.decode(f))
 
 
-# Layouts that no installable library writes: the documented tensors, the documented formula.
+# Layouts that no installable library writes, but that SAELens' loaders convert: the documented tensors, and what SAELens
+# makes of them.
+
+def by_saelens(folder, loader, repo="", name="", scale=None, **changed):
+    """The coder in `folder` as SAE.from_pretrained builds it, files being taken from there and not from the hub. `changed`:
+    what the loader has written in for one model only, above all its sizes."""
+    import sae_lens.loading.pretrained_sae_loaders as loaders
+    from safetensors import safe_open
+    from sae_lens import SAE
+
+    def local(repo_id, filename, subfolder=None, **unused):
+        path = folder / (subfolder or "") / filename
+        if not path.exists():
+            raise loaders.EntryNotFoundError(str(path))
+        return str(path)
+
+    def shapes(repo_id, filename):
+        with safe_open(folder / filename, "pt") as file:
+            return {key: list(file.get_slice(key).get_shape()) for key in file.keys()}
+
+    loaders.hf_hub_download, loaders.get_safetensors_tensor_shapes = local, shapes
+    cfg, state, _ = loaders.NAMED_PRETRAINED_SAE_LOADERS[loader](
+        repo, name, device="cpu", cfg_overrides=dict(changed, dtype="float32"))
+    cfg = loaders.handle_config_defaulting(cfg)
+    sae_cfg = SAE.get_sae_config_class_for_architecture(cfg["architecture"]).from_dict(cfg)
+    sae = SAE.get_sae_class_for_architecture(sae_cfg.architecture())(sae_cfg)
+    sae.process_state_dict_for_loading(state)
+    sae.load_state_dict(state)
+    if scale is not None:
+        sae.fold_activation_norm_scaling_factor(scale)
+    return sae
+
+
+def linear_state(encoder="encoder", decoder="decoder", out=D):
+    return {f"{encoder}.weight": torch.randn(F, D) * 0.35, f"{encoder}.bias": torch.randn(F) * 0.2,
+            f"{decoder}.weight": torch.randn(out, F) * 0.35, f"{decoder}.bias": torch.randn(out) * 0.2}
+
+
+def encoded(name, sae, x, reconstruct=True):
+    f = sae.encode(x)
+    golden(name, x, f, sae.decode(f) if reconstruct else None)
+
+
+def make_llama_scope(name, out_norm=None):
+    """A transcoder with `out_norm`: SAELens scales what it gives back by the input's factor, so that is the formula's."""
+    transcoder = out_norm is not None
+    folder = OUT / name / ("Llama3_1-8B-Base-L1TC-8x" if transcoder else "Llama3_1-8B-Base-L1R-8x")
+    (folder / "checkpoints").mkdir(parents=True)
+    state = linear_state()
+    save_file(state, folder / "checkpoints" / "final.safetensors")
+    hook_in = "blocks.1.ln2.hook_normalized" if transcoder else "blocks.1.hook_resid_post"
+    hook_out = "blocks.1.hook_mlp_out" if transcoder else hook_in
+    norm = 2.5
+    (folder / "hyperparams.json").write_text(json.dumps(dict(
+        d_model=D, d_sae=F, hook_point_in=hook_in, hook_point_out=hook_out, use_decoder_bias=True,
+        apply_decoder_bias_to_pre_encoder=False, act_fn="jumprelu", jump_relu_threshold=0.25, norm_activation="dataset-wise",
+        dataset_average_activation_norm={"in": norm, "out": out_norm or norm}, top_k=20)))
+    sae = by_saelens(folder.parent, "llama_scope", name=folder.name, scale=D ** 0.5 / norm)
+    x = rows()
+    f = sae.encode(x)
+    y = sae.decode(f)
+    if transcoder:
+        y = (f @ state["decoder.weight"].T + state["decoder.bias"]) / (D ** 0.5 / out_norm)
+    golden(name, x, f, y)
+
+
+def make_llama_scope_r1(name, kept):
+    folder = OUT / name / "L1R"
+    folder.mkdir(parents=True)
+    hook = "blocks.1.hook_resid_post"
+    expansion = 6
+    state = dict(torch.nn.Linear(D, D * expansion).state_dict(prefix="encoder."),
+                 **torch.nn.Linear(D * expansion, D).state_dict(prefix="decoder."))
+    state["log_jumprelu_threshold"] = torch.randn(D * expansion) * 0.3 - 0.5
+    norm = 2.5
+    if kept:
+        state["dataset_average_activation_norm." + hook] = torch.tensor(norm)
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / "sae_weights.safetensors")
+    (folder / "config.json").write_text(json.dumps(dict(
+        sae_type="sae", d_model=D, expansion_factor=expansion, hook_point_in=hook, hook_point_out=hook, use_decoder_bias=True,
+        act_fn="jumprelu", norm_activation="dataset-wise", top_k=20)))
+    encoded(name, by_saelens(folder.parent, "llama_scope_r1_distill", name="L1R", scale=D ** 0.5 / norm if kept else 1.5),
+            rows())
+
+
+def make_goodfire(name):
+    (OUT / name).mkdir()
+    file = "Llama-3.1-8B-Instruct-SAE-l19.pth"
+    torch.save(linear_state("encoder_linear", "decoder_linear"), OUT / name / file)
+    encoded(name, by_saelens(OUT / name, "goodfire", repo="Goodfire/Llama-3.1-8B-Instruct-SAE-l19", name=file, d_in=D, d_sae=F),
+            rows())
+
+
+def make_deepseek(name):
+    (OUT / name).mkdir()
+    file = "DeepSeek-R1-Distill-Llama-8B-SAE-l19.pt"
+    torch.save(linear_state(), OUT / name / file)
+    encoded(name, by_saelens(OUT / name, "deepseek_r1", name=file, d_in=D, d_sae=F), rows())
+
+
+def make_qwen_scope(name):
+    folder = OUT / name / "SAE-Res-Qwen3-1.7B-Base-W32K-L0_5"
+    folder.mkdir(parents=True)
+    torch.save(dict(W_enc=torch.randn(F, D) * 0.35, W_dec=torch.randn(D, F) * 0.35, b_enc=torch.randn(F) * 0.2,
+                    b_dec=torch.randn(D) * 0.2), folder / "layer1.sae.pt")
+    encoded(name, by_saelens(folder, "qwen_scope", repo="Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_5", name="layer1.sae.pt", d_in=D,
+                             d_sae=F), rows())
+
+
+def make_hook_z(name):
+    folder = OUT / name
+    folder.mkdir()
+    torch.save(dict(W_enc=torch.randn(D, F) * 0.35, W_dec=torch.randn(F, D) * 0.35, b_enc=torch.randn(F) * 0.2,
+                    b_dec=torch.randn(D) * 0.2), folder / "gpt2-small_L1_Hcat_z_v9.pt")
+    (folder / "gpt2-small_L1_Hcat_z_v9_cfg.json").write_text(json.dumps(dict(
+        seed=49, lr=0.0012, l1_coeff=1.8, act_size=D, dict_size=F, act_name="blocks.1.attn.hook_z", layer=1)))
+    sae = by_saelens(folder, "connor_rob_hook_z", name=str(folder / "gpt2-small_L1_Hcat_z_v9.pt"))
+    x = rows()
+    heads = x.view(N, 3, D // 3)
+    f = sae.encode(heads)
+    golden(name, x, f, sae.decode(f).reshape(N, D))
+
+
+CIRCUIT_TRACER = """# what circuit-tracer reads
+model_name: "Qwen/Qwen3-4B"
+model_kind: transcoder_set
+transcoders:
+  - hf://mwhanna/qwen3-4b-transcoders/layer_0.safetensors
+feature_input_hook: mlp.hook_in
+feature_output_hook: "hook_mlp_out"
+"""
+
+
+def make_circuit_tracer(name, skip=False):
+    folder = OUT / name
+    folder.mkdir()
+    t = dict(W_enc=torch.randn(F, D) * 0.35, W_dec=torch.randn(F, D) * 0.35, b_enc=torch.randn(F) * 0.2, b_dec=torch.randn(D) * 0.2)
+    if skip:
+        t["W_skip"] = torch.randn(D, D) * 0.3
+    save_file(t, folder / "layer_1.safetensors")
+    (folder / "config.yaml").write_text(CIRCUIT_TRACER)
+    x = rows()
+    if skip:  # which SAELens' loader does not know: the formula
+        f = torch.relu(x @ t["W_enc"].T + t["b_enc"])
+        golden(name, x, f, f @ t["W_dec"] + t["b_dec"] + x @ t["W_skip"].T)
+        return
+    (folder / "wandb-config.yaml").write_text(f"d_model:\n  value: {D}\nd_feature:\n  value: {F}\nbatch_size:\n  value: 64\n")
+    encoded(name, by_saelens(folder, "mwhanna_transcoder", name="layer_1.safetensors"), x)
+
+
+def make_circuit_tracer_clt(name):
+    folder = OUT / name
+    folder.mkdir()
+    save_file(dict(W_enc_1=torch.randn(F, D) * 0.35, b_enc_1=torch.randn(F) * 0.2, b_dec_1=torch.randn(D) * 0.2),
+              folder / "W_enc_1.safetensors")
+    save_file(dict(W_dec_1=torch.randn(F, 2, D) * 0.3), folder / "W_dec_1.safetensors")
+    (folder / "config.yaml").write_text(CIRCUIT_TRACER.replace("transcoder_set", "cross_layer_transcoder").replace(
+        "mlp.hook_in", "hook_resid_mid"))
+    encoded(name, by_saelens(folder, "mntss_clt_layer_transcoder", name="1"), rows(), reconstruct=False)
+
+
+def make_gemma_scope_embedding(name):
+    folder = OUT / name / "gemma-scope-2b-pt-res" / "embedding" / "width_70" / "average_l0_6"
+    folder.mkdir(parents=True)
+    arrays = dict(W_enc=torch.randn(D, F), W_dec=torch.randn(F, D) * 0.1, b_enc=torch.randn(F) * 0.2, b_dec=torch.randn(D) * 0.2,
+                  threshold=torch.rand(F) * 0.8)
+    np.savez(folder / "params.npz", **{k: v.numpy() for k, v in arrays.items()})
+    inner = "embedding/width_70/average_l0_6"
+    encoded(name, by_saelens(OUT / name / "gemma-scope-2b-pt-res", "gemma_2", repo="google/gemma-scope-2b-pt-res", name=inner,
+                             d_in=D, d_sae=F), rows())
+
+
+# SAELens' other training checkpoints, and what only its older versions wrote.
+
+def make_saelens_checkpoint(name, training, **cfg):
+    """The training class's own folder; the values are those of the coder it makes for inference."""
+    from sae_lens import SAE
+    from sae_lens.registry import get_sae_training_class
+    train_class, cfg_class = get_sae_training_class(training)
+    sae = train_class(cfg_class(d_in=D, d_sae=F, **cfg))
+    fill(sae)
+    if hasattr(sae, "log_threshold"):
+        sae.log_threshold.data = torch.randn(F) * 0.3 - 1
+    if hasattr(sae, "topk_threshold"):
+        sae.topk_threshold = torch.tensor(0.4, dtype=torch.double)
+    for key, value in resid().items():
+        setattr(sae.cfg.metadata, key, value)
+    sae.save_model(OUT / name)
+    final = OUT / (name + "-for-inference")
+    sae.save_inference_model(final)
+    encoded(name, SAE.load_from_disk(final), rows())
+    shutil.rmtree(final)
+
+
+def make_saelens_by_hand(name, tanh=False):
+    """Configurations of 3.x to 5.x that SAELens 6 does not read any more: the formula."""
+    folder = OUT / name
+    folder.mkdir()
+    t = dict(W_enc=torch.randn(D, F) * 0.35, W_dec=torch.randn(F, D) * 0.35, b_enc=torch.randn(F) * 0.2, b_dec=torch.randn(D) * 0.2)
+    factor = torch.ones(F)
+    if not tanh:
+        factor = t["scaling_factor"] = 0.5 + torch.rand(F)
+    save_file(t, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(dict(d_in=D, d_sae=F, dtype="torch.float32", **flat(
+        architecture="standard", activation_fn_str="tanh-relu" if tanh else "relu", finetuning_scaling_factor=not tanh))))
+    x = rows()
+    f = torch.relu((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"])
+    f = torch.tanh(f) if tanh else f
+    golden(name, x, f, (f * factor) @ t["W_dec"] + t["b_dec"])
+
+
+def make_saelens_hook_z(name):
+    from sae_lens import SAE
+    from sae_lens.registry import get_sae_class
+    sae_class, cfg_class = get_sae_class("standard")
+    sae = sae_class(cfg_class(d_in=D, d_sae=F, reshape_activations="hook_z"))
+    fill(sae)
+    for key, value in dict(resid(), hook_name="blocks.1.attn.hook_z").items():
+        setattr(sae.cfg.metadata, key, value)
+    sae.save_model(OUT / name)
+    sae = SAE.load_from_disk(OUT / name)
+    x = rows()
+    f = sae.encode(x.view(N, 3, D // 3))
+    golden(name, x, f, sae.decode(f).reshape(N, D))
+
+
+def make_sparsify_first(name):
+    """The first release's names of tensors, in the folder of a training with several seeds."""
+    folder = OUT / name / "layers.1" / "seed3"
+    folder.mkdir(parents=True)
+    t = dict(W_enc=torch.randn(D, F) * 0.35, W_dec=torch.randn(F, D) * 0.35, b_enc=torch.randn(F) * 0.2, b_dec=torch.randn(D) * 0.2)
+    save_file(t, folder / "sae.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(dict(expansion_factor=32, normalize_decoder=True, num_latents=F, k=K, d_in=D)))
+    x = rows()
+    top = torch.topk(torch.relu((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]), K)
+    f = torch.zeros(N, F).scatter_(1, top.indices, top.values)
+    golden(name, x, f, f @ t["W_dec"] + t["b_dec"])
+
+
+# Layouts that no installable library writes or reads rightly: the documented tensors, the documented formula.
 
 def make_gemma_scope(name, folder, lower=False):
     folder = OUT / name / folder
@@ -271,6 +512,28 @@ def main():
 
     job(make_openai, "openai-topk", True)
     job(make_openai, "openai-relu", False)
+
+    job(make_llama_scope, "llama-scope")
+    job(make_llama_scope, "llama-scope-transcoder", out_norm=0.8)
+    job(make_llama_scope_r1, "llama-scope-r1", kept=False)
+    job(make_llama_scope_r1, "llama-scope-r1-kept-norm", kept=True)
+    job(make_goodfire, "goodfire")
+    job(make_deepseek, "deepseek-r1")
+    job(make_qwen_scope, "qwen-scope")
+    job(make_hook_z, "hook-z")
+    job(make_circuit_tracer, "circuit-tracer")
+    job(make_circuit_tracer, "circuit-tracer-skip", skip=True)
+    job(make_circuit_tracer_clt, "circuit-tracer-clt")
+    job(make_gemma_scope_embedding, "gemma-scope-embedding")
+    job(make_saelens_checkpoint, "saelens-jumprelu-checkpoint", "jumprelu")
+    job(make_saelens_checkpoint, "saelens-topk-checkpoint", "topk", k=K)
+    job(make_saelens_checkpoint, "saelens-matryoshka-checkpoint", "matryoshka_batchtopk", k=K, matryoshka_widths=[20, F])
+    job(make_saelens, "saelens-jumprelu-skip-transcoder", "jumprelu_skip_transcoder", d_out=O, apply_b_dec_to_input=False,
+        metadata=transcoder)
+    job(make_saelens_hook_z, "saelens-hook-z")
+    job(make_saelens_by_hand, "saelens-old-finetuned")
+    job(make_saelens_by_hand, "saelens-old-tanh-relu", tanh=True)
+    job(make_sparsify_first, "sparsify-first-release")
 
     with torch.no_grad():
         for i, (make, name, args, kwargs) in enumerate(jobs):

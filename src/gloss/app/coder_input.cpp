@@ -145,7 +145,8 @@ CLI::Option* add_coder_input(CLI::App& cli, CoderInput& input) {
                      "coder folder, a folder with one coder per hookpoint, or 'neurons' (the MLP's own, both signs)");
   cli.add_option("--sae-format", input.format,
                  "layout, where the files do not tell: sparsify, saelens, gemma-scope, gemma-scope-2, "
-                 "dictionary_learning, openai");
+                 "dictionary_learning, openai, llama-scope, llama-scope-r1, goodfire, qwen-scope, hook-z, "
+                 "circuit-tracer, circuit-tracer-clt");
   cli.add_option("--sae-scale", input.scale,
                  "factor of the activations, for SAELens' expected_average_only_in: sqrt(D) / mean norm");
   cli.add_flag("--no-normalize-decoder", input.as_stored,

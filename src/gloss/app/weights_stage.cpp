@@ -75,7 +75,7 @@ std::string why_no_logit_weights(model::Hookpoint hookpoint, const sparse::Coder
                                  std::uint32_t model_width) {
   using model::Site;
   if (!has_decoder) return "the coder has no decoder";
-  for (const Site site : {Site::attn_input, Site::attn_heads, Site::mlp_input, Site::mlp_hidden}) {
+  for (const Site site : {Site::attn_input, Site::attn_heads, Site::mlp_normed, Site::mlp_input, Site::mlp_hidden}) {
     if (hookpoint.site == site) return fmt::format("{} is not added to the residual stream", hookpoint.name());
   }
   if (info.output_width != model_width)

@@ -58,7 +58,7 @@ struct Config {
   double attention_cap = 0.0, logit_cap = 0.0;  // cap * tanh(x / cap); 0 = none
   bool tied_embeddings = false;
 
-  HookpointRules hookpoints() const { return {layers, sublayer_norms, parallel}; }
+  HookpointRules hookpoints() const { return {layers, sublayer_norms, parallel, norm == Norm::layer}; }
 };
 
 }  // namespace gloss::model

@@ -7,16 +7,20 @@
 namespace gloss::model {
 namespace {
 
-/// x / sqrt(mean(x^2) + epsilon) * gain per row, in f32. Source: Zhang and Sennrich 2019, eq. 4. Shapes: x [..., n];
-/// gain [n] f32; result of x's type.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double epsilon) {
+/// x / sqrt(mean(x^2) + epsilon) per row. Source: Zhang and Sennrich 2019, eq. 4. Shapes: x [..., n]; result f32.
+at::Tensor rms_scaled(const at::Tensor& x, double epsilon) {
   const at::Tensor full = x.to(at::kFloat);
   const at::Tensor scale = at::linalg_vector_norm(full, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
                                .square_()
                                .div_(static_cast<double>(full.size(-1)))
                                .add_(epsilon)
                                .rsqrt_();
-  return at::mul(full, scale).mul_(gain).to(x.scalar_type());
+  return at::mul(full, scale);
+}
+
+/// The same times gain [n] f32, of x's type.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double epsilon) {
+  return rms_scaled(x, epsilon).mul_(gain).to(x.scalar_type());
 }
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
@@ -36,10 +40,11 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 class Pass {
  public:
   Pass(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
-       const Hook& hook)
+       const Hook& hook, bool normed)
       : config_(config),
         weights_(weights),
         hook_(hook),
+        normed_(normed),
         shape_{tokens.size(0), tokens.size(1), config.heads, config.kv_heads, config.head_width} {
     for (std::uint32_t i = 0; i < config.ropes.size(); ++i)
       tables_.push_back(rotary.rows(config, i, shape_.length, tokens.device()));
@@ -74,7 +79,7 @@ class Pass {
     // New tensors: the hook may have kept the old ones, or lent some of its own.
     at::Tensor middle = stream + added;
     if (!config_.parallel && !see(layer, Site::between, middle)) return false;
-    input = norm(config_.parallel ? stream : middle, Part::mlp_norm, Part::mlp_norm_bias, layer);
+    if (!mlp_norm(layer, config_.parallel ? stream : middle, input)) return false;
     if (!see(layer, Site::mlp_input, input) || !mlp(layer, input, added)) return false;
     stream = middle + added;
     return see(layer, Site::layer_output, stream);
@@ -83,6 +88,25 @@ class Pass {
  private:
   bool see(std::uint32_t layer, Site site, at::Tensor& activation) const {
     return hook_({layer, site}, activation) == After::go_on;
+  }
+
+  /// The norm before the MLP, of `x`. What the hook leaves as it was is computed as without the hook, bit for bit.
+  bool mlp_norm(std::uint32_t layer, const at::Tensor& x, at::Tensor& input) const {
+    if (normed_) {
+      const bool rms = config_.norm == Norm::rms;
+      const at::Tensor own = (rms ? rms_scaled(x, config_.norm_epsilon)
+                                  : at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, config_.norm_epsilon))
+                                 .to(x.scalar_type());
+      at::Tensor value = own;
+      if (!see(layer, Site::mlp_normed, value)) return false;
+      if (!value.is_same(own)) {
+        const at::Tensor scaled = value.to(at::kFloat) * weights_.of(Part::mlp_norm, layer);
+        input = (rms ? scaled : scaled + weights_.of(Part::mlp_norm_bias, layer)).to(x.scalar_type());
+        return true;
+      }
+    }
+    input = norm(x, Part::mlp_norm, Part::mlp_norm_bias, layer);
+    return true;
   }
 
   /// x weight^T + bias. Shapes: x [N, in]; result [N, out].
@@ -142,6 +166,7 @@ class Pass {
   const Config& config_;
   const Weights& weights_;
   const Hook& hook_;
+  bool normed_;
   AttentionShape shape_;
   std::vector<RotaryTable::Rows> tables_;
 };
@@ -149,8 +174,8 @@ class Pass {
 }  // namespace
 
 at::Tensor forward(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
-                   const Hook& hook) {
-  const Pass pass(config, weights, rotary, tokens, hook);
+                   const Hook& hook, bool normed) {
+  const Pass pass(config, weights, rotary, tokens, hook, normed);
   at::Tensor stream = pass.embed(tokens);
   for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
     if (!pass.run_layer(layer, stream)) return {};

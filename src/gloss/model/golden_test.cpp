@@ -136,7 +136,9 @@ TEST_P(Family, AgreesWithTransformersAtEveryHookpoint) {
 
   std::vector<Hookpoint> hookpoints;
   for (std::uint32_t layer = 0; layer < c.layers; ++layer) {
-    for (const Hookpoint at : hookpoints_of_layer(layer, c.hookpoints())) hookpoints.push_back(at);
+    for (const Hookpoint at : hookpoints_of_layer(layer, c.hookpoints())) {
+      if (at.site != Site::mlp_normed) hookpoints.push_back(at);  // no module of transformers gives it: tested below
+    }
   }
   EXPECT_EQ(golden.tensors().size(), hookpoints.size() + 3) << "tokens, positions, logits: nothing is left out";
   const std::vector<Tensor> found = model.activations(tokens, batch, hookpoints);
@@ -155,6 +157,55 @@ TEST_P(Family, AgreesWithTransformersAtEveryHookpoint) {
   std::string line = fmt::format("{:20} tolerance {:.1e} a layer; ", GetParam().filename().string(), tolerance(c, 0));
   for (const auto& [layer, difference] : worst) line += fmt::format(" {:.1e}", difference);
   fmt::print("{}; logits {:.1e}\n", line, logits.relative());
+}
+
+/// A row as the norm before the MLP leaves it without gain and bias, in f64.
+std::vector<float> normed_rows(const std::vector<float>& rows, std::size_t width, const Config& c) {
+  std::vector<float> out(rows.size());
+  for (std::size_t begin = 0; begin < rows.size(); begin += width) {
+    double mean = 0.0;
+    double squares = 0.0;
+    for (std::size_t i = 0; i < width; ++i) mean += rows[begin + i] / static_cast<double>(width);
+    if (c.norm == Norm::rms) mean = 0.0;
+    for (std::size_t i = 0; i < width; ++i)
+      squares += (rows[begin + i] - mean) * (rows[begin + i] - mean) / static_cast<double>(width);
+    for (std::size_t i = 0; i < width; ++i)
+      out[begin + i] = static_cast<float>((rows[begin + i] - mean) / std::sqrt(squares + c.norm_epsilon));
+  }
+  return out;
+}
+
+TEST_P(Family, GivesTheValueBeforeTheGainOfTheNormThatTheMlpReads) {
+  const SubjectModel model = SubjectModel::load(GetParam());
+  const Config& c = model.config();
+  const formats::SafeTensors golden = formats::SafeTensors::open(GetParam() / "golden.safetensors");
+  const std::vector<TokenId> tokens = read_tokens(golden.tensor("tokens"));
+  const std::vector<TokenId> positions = read_tokens(golden.tensor("positions"));
+  std::vector<Hookpoint> places;
+  for (std::uint32_t layer = 0; layer < c.layers; ++layer) places.push_back({layer, Site::mlp_normed});
+  const std::vector<Tensor> found = model.activations(tokens, 2, places);
+  for (const Hookpoint at : places) {
+    // What transformers gives that norm.
+    const Hookpoint stream{at.layer, c.parallel ? Site::layer_input : Site::between};
+    const std::vector<float> wanted = normed_rows(formats::to_floats(golden.tensor(stream.name())), c.width, c);
+    const std::vector<float> rows = pick_rows(to_host(found[at.layer]), 2, positions, c.width);
+    EXPECT_LE(compare(rows, wanted, c.width).relative(), tolerance(c, at.layer)) << at.name();
+  }
+}
+
+TEST_P(Family, AnEditBeforeTheGainThatChangesNothingChangesNothingAfterIt) {
+  const SubjectModel model = SubjectModel::load(GetParam());
+  const Config& c = model.config();
+  const std::vector<TokenId> tokens{TokenId{3}, TokenId{1}, TokenId{4}, TokenId{1}, TokenId{5}};
+  const Hookpoint normed{c.layers - 1, Site::mlp_normed};
+  const std::vector<Hookpoint> after{{c.layers - 1, Site::mlp_input}};
+  const std::vector<float> wanted = to_host(model.activations(tokens, 1, after).front());
+  const Tensor same = model.activations(tokens, 1, std::span(&normed, 1)).front();
+  const std::vector<Hookpoint> both{normed, after.front()};
+  EXPECT_EQ(to_host(model.activations(tokens, 1, both).back()), wanted) << "looking changes no bit";
+  const std::vector<Edit> edits{{normed, Edit::How::replace, same}};
+  const std::vector<float> found = to_host(model.activations(tokens, 1, after, edits).front());
+  EXPECT_LE(compare(found, wanted, c.width).relative(), tolerance(c, 0));
 }
 
 TEST_P(Family, ComputesAContextTheSameAloneShortenedAndAfterALongerOne) {

@@ -17,12 +17,13 @@ struct SiteRow {
   std::string_view suffix;  // after "layers.L"
 };
 /// In the order of a pass.
-constexpr std::array<SiteRow, 11> kSites{{{Site::layer_input, ".input"},
+constexpr std::array<SiteRow, 12> kSites{{{Site::layer_input, ".input"},
                                           {Site::attn_input, ".attn.input"},
                                           {Site::attn_heads, ".attn.heads"},
                                           {Site::attn_output, ".attn"},
                                           {Site::attn_added, ".attn.added"},
                                           {Site::between, ".mid"},
+                                          {Site::mlp_normed, ".mlp.normed"},
                                           {Site::mlp_input, ".mlp.input"},
                                           {Site::mlp_hidden, ".mlp.hidden"},
                                           {Site::mlp_output, ".mlp"},
@@ -55,15 +56,17 @@ constexpr std::array<SiteRow, 9> kNorms{{{Site::attn_input, ".input_layernorm"},
                                          {Site::mlp_hidden, ".mlp.dense_4h_to_h.input"}}};
 
 /// TransformerLens, after "blocks.L".
-constexpr std::array<SiteRow, 9> kLens{{{Site::layer_input, ".hook_resid_pre"},
-                                        {Site::between, ".hook_resid_mid"},
-                                        {Site::layer_output, ".hook_resid_post"},
-                                        {Site::attn_heads, ".attn.hook_z"},
-                                        {Site::attn_added, ".hook_attn_out"},
-                                        {Site::mlp_input, ".mlp.hook_in"},
-                                        {Site::mlp_hidden, ".mlp.hook_post"},
-                                        {Site::mlp_added, ".hook_mlp_out"},
-                                        {Site::between, ".hook_mlp_in"}}};
+constexpr std::array<SiteRow, 10> kLens{{{Site::layer_input, ".hook_resid_pre"},
+                                         {Site::between, ".hook_resid_mid"},
+                                         {Site::layer_output, ".hook_resid_post"},
+                                         {Site::attn_heads, ".attn.hook_z"},
+                                         {Site::attn_added, ".hook_attn_out"},
+                                         {Site::mlp_input, ".mlp.hook_in"},
+                                         {Site::mlp_hidden, ".mlp.hook_post"},
+                                         {Site::mlp_added, ".hook_mlp_out"},
+                                         {Site::between, ".hook_mlp_in"},
+                                         {Site::mlp_normed, ".ln2.hook_normalized"}}};
+constexpr std::string_view kLensAttentionNorm = ".ln1.hook_normalized";
 
 template <std::size_t n>
 std::optional<Site> find_site(const std::array<SiteRow, n>& rows, std::string_view suffix) {
@@ -100,6 +103,14 @@ std::optional<Site> read_module(std::string_view suffix, const HookpointRules& r
   return find_site(kSites, canonical);
 }
 
+/// Not folded into other weights, a LayerNorm there gives what it gives here, but an RMSNorm its value before the gain.
+/// Source: TransformerLens 2.18, components/layer_norm.py and rms_norm.py.
+std::optional<Site> read_lens(std::string_view suffix, const HookpointRules& rules) {
+  if (suffix == kLensAttentionNorm && rules.layer_norm) return Site::attn_input;
+  const std::optional<Site> site = find_site(kLens, suffix);
+  return site == Site::mlp_normed && rules.layer_norm ? Site::mlp_input : site;
+}
+
 std::optional<Hookpoint> read(std::string_view name, const HookpointRules& rules) {
   const bool lens = name.starts_with("blocks.");
   if (lens) {
@@ -110,7 +121,7 @@ std::optional<Hookpoint> read(std::string_view name, const HookpointRules& rules
   }
   const std::optional<std::uint32_t> layer = take_number(name);
   if (!layer) return std::nullopt;
-  std::optional<Site> site = lens ? find_site(kLens, name) : read_module(name, rules);
+  std::optional<Site> site = lens ? read_lens(name, rules) : read_module(name, rules);
   if (!site) return std::nullopt;
   // Without a norm between them, what is added is what the module gives: one place, one name.
   if (!rules.sublayer_norms && site == Site::attn_added) site = Site::attn_output;
@@ -140,6 +151,10 @@ std::optional<Hookpoint> read(std::string_view name, const HookpointRules& rules
 }  // namespace
 
 Hookpoint Hookpoint::parse(std::string_view name, const HookpointRules& rules) {
+  if (name.starts_with("blocks.") && name.ends_with(kLensAttentionNorm) && !rules.layer_norm)
+    throw Error(ErrorKind::usage, "",
+                fmt::format("hookpoint '{}' is not offered: of an RMSNorm that is its value before the gain", name),
+                "'layers.L.attn.input' is the value with its gain, which attention reads");
   const std::optional<Hookpoint> hookpoint = read(name, rules);
   if (!hookpoint) fail_unknown(name);
   if (rules.parallel && hookpoint->site == Site::between)

@@ -10,9 +10,11 @@ namespace gloss::model {
 
 /// In the order in which a pass computes them, but for layer_output, which is the name without a suffix.
 /// The residual stream: layer_input before the layer, between after attention, layer_output after the MLP.
-/// attn_input, mlp_input: what the sublayer reads, normalised. attn_heads: what the heads give, before the output
-/// product. mlp_hidden: the MLP's neurons, after the activation (and times the gate). attn_output, mlp_output: what the
-/// module gives; attn_added, mlp_added: what is added to the stream, where a norm lies between the two (Gemma 2 and 3).
+/// attn_input, mlp_input: what the sublayer reads, normalised. mlp_normed: the same before the norm's gain and bias:
+/// centred (where the norm centres) and scaled to a mean square of 1. attn_heads: what the heads give, before the
+/// output product. mlp_hidden: the MLP's neurons, after the activation (and times the gate). attn_output, mlp_output:
+/// what the module gives; attn_added, mlp_added: what is added to the stream, where a norm lies between the two (Gemma
+/// 2 and 3).
 enum class Site : std::uint8_t {
   layer_output,
   layer_input,
@@ -21,6 +23,7 @@ enum class Site : std::uint8_t {
   attn_output,
   attn_added,
   between,
+  mlp_normed,
   mlp_input,
   mlp_hidden,
   mlp_output,
@@ -32,6 +35,7 @@ struct HookpointRules {
   std::uint32_t layers = 0;     // 0 = not known: the layer is not checked
   bool sublayer_norms = false;  // attn_added and mlp_added exist
   bool parallel = false;        // `between` does not exist
+  bool layer_norm = false;      // norms are LayerNorms, whose TransformerLens name means their whole output
 };
 
 struct Hookpoint {

@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::string_view kForms =
     "known forms: layers.L.input, layers.L.attn.input, layers.L.attn.heads, layers.L.attn, layers.L.attn.added, "
-    "layers.L.mid, layers.L.mlp.input, layers.L.mlp.hidden, layers.L.mlp, layers.L.mlp.added, layers.L; and "
+    "layers.L.mid, layers.L.mlp.normed, layers.L.mlp.input, layers.L.mlp.hidden, layers.L.mlp, layers.L.mlp.added, "
+    "layers.L; and "
     "blocks.L.hook_resid_post and the like";
 constexpr HookpointRules kPlain{.layers = 13};
 constexpr HookpointRules kGemma{.layers = 13, .sublayer_norms = true};
@@ -23,7 +24,7 @@ std::string parse_error(std::string_view name, std::uint32_t layers = 0) {
 
 TEST(Hookpoint, NamesEverySiteAndReadsItBack) {
   const std::vector<Hookpoint> sites = hookpoints_of_layer(12, kGemma);
-  EXPECT_EQ(sites.size(), 11U);
+  EXPECT_EQ(sites.size(), 12U);
   for (const Hookpoint at : sites) {
     EXPECT_EQ(Hookpoint::parse(at.name(), kGemma), at) << at.name();
     for (const std::string wrapper : {"model.", "transformer.", "gpt_neox.", "model.language_model."})
@@ -31,8 +32,8 @@ TEST(Hookpoint, NamesEverySiteAndReadsItBack) {
   }
   EXPECT_EQ(sites.front().name(), "layers.12.input") << "in the order of a pass";
   EXPECT_EQ(sites.back().name(), "layers.12");
-  EXPECT_EQ(hookpoints_of_layer(0, kPlain).size(), 9U);
-  EXPECT_EQ(hookpoints_of_layer(0, kNeox).size(), 8U);
+  EXPECT_EQ(hookpoints_of_layer(0, kPlain).size(), 10U);
+  EXPECT_EQ(hookpoints_of_layer(0, kNeox).size(), 9U);
 }
 
 TEST(Hookpoint, AcceptsTheModuleNamesOfTheFamilies) {
@@ -67,6 +68,17 @@ TEST(Hookpoint, AcceptsTheNamesOfTransformerLens) {
     EXPECT_EQ(Hookpoint::parse("blocks.7." + name, kPlain), (Hookpoint{7, plain})) << name;
     EXPECT_EQ(Hookpoint::parse("blocks.7." + name, kGemma), (Hookpoint{7, gemma})) << name;
   }
+}
+
+TEST(Hookpoint, ReadsTheNormsOfTransformerLensByTheirKind) {
+  constexpr HookpointRules kLayerNorm{.layers = 13, .layer_norm = true};
+  EXPECT_EQ(Hookpoint::parse("blocks.7.ln2.hook_normalized", kPlain), (Hookpoint{7, Site::mlp_normed}));
+  EXPECT_EQ(Hookpoint::parse("blocks.7.ln2.hook_normalized", kLayerNorm), (Hookpoint{7, Site::mlp_input}))
+      << "a LayerNorm there gives its whole output";
+  EXPECT_EQ(Hookpoint::parse("blocks.7.ln1.hook_normalized", kLayerNorm), (Hookpoint{7, Site::attn_input}));
+  EXPECT_EQ(error_of([] { Hookpoint::parse("blocks.7.ln1.hook_normalized", kPlain); }),
+            "hookpoint 'blocks.7.ln1.hook_normalized' is not offered: of an RMSNorm that is its value before the gain\n"
+            "hint: 'layers.L.attn.input' is the value with its gain, which attention reads");
 }
 
 TEST(Hookpoint, RefusesThePlaceBetweenSublayersThatRunBesideEachOther) {

@@ -99,18 +99,22 @@ struct SubjectModel::Impl {
   RotaryTable rotary;
 
   /// The pass, with the edits made before `hook` sees the place.
-  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits,
-                 const Hook& hook) const {
+  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits, const Hook& hook,
+                 bool normed = false) const {
     check_tokens(tokens, batch, config);
     std::vector<at::Tensor> values;
     values.reserve(edits.size());
-    for (const Edit& edit : edits) values.push_back(unwrap(edit.value).to(device, weights.compute));
-    return forward(config, weights, rotary, to_torch(tokens, batch, device), [&](Hookpoint here, at::Tensor& x) {
+    for (const Edit& edit : edits) {
+      values.push_back(unwrap(edit.value).to(device, weights.compute));
+      normed = normed || edit.at.site == Site::mlp_normed;
+    }
+    const Hook edited = [&](Hookpoint here, at::Tensor& x) {
       for (std::size_t i = 0; i < edits.size(); ++i) {
         if (edits[i].at == here) x = edits[i].how == Edit::How::add ? x + values[i] : values[i].expand(x.sizes());
       }
       return hook(here, x);
-    });
+    };
+    return forward(config, weights, rotary, to_torch(tokens, batch, device), edited, normed);
   }
   void check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.hookpoints()); }
   std::uint32_t width(Hookpoint hookpoint) const {
@@ -183,15 +187,18 @@ std::vector<Tensor> SubjectModel::activations(std::span<const TokenId> tokens, s
   std::vector<Tensor> found(hookpoints.size());
   std::size_t missing = hookpoints.size();
   if (missing == 0) return found;
+  const bool normed =
+      std::any_of(hookpoints.begin(), hookpoints.end(), [](const Hookpoint& h) { return h.site == Site::mlp_normed; });
   guarded([&] {
-    impl_->run(tokens, batch, edits, [&](Hookpoint here, at::Tensor& activation) {
+    const Hook keep = [&](Hookpoint here, at::Tensor& activation) {
       for (std::size_t i = 0; i < hookpoints.size(); ++i) {
         if (hookpoints[i] != here) continue;
         found[i] = wrap(activation.to(at::kFloat));
         --missing;
       }
       return missing == 0 ? After::stop : After::go_on;
-    });
+    };
+    impl_->run(tokens, batch, edits, keep, normed);
   });
   return found;
 }

@@ -215,7 +215,7 @@ CoderData load(const std::filesystem::path& path, const CoderOptions& options) {
 bool is_ours(const std::filesystem::path& file) {
   try {
     const CoderWeights weights = CoderWeights::open(file);
-    return !weights.contains("latent_bias") &&
+    return !weights.contains("latent_bias") && !is_named_like_goodfire(file) &&
            (weights.contains("encoder.weight") || weights.contains("ae.encoder.weight") ||
             (weights.contains("W_enc") && weights.contains("threshold")));
   } catch (const Error&) {

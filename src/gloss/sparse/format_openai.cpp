@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "gloss/base/error.h"
 #include "gloss/formats/json_file.h"
@@ -25,6 +25,7 @@ constexpr std::array<LocationRow, 5> kLocations{{{"mlp_post_act", ".mlp.hidden"}
                                                  {"resid_post_mlp", ""}}};
 
 bool is_ours(const std::filesystem::path& file) {
+  if (file.extension() != ".pt") return false;
   try {
     const CoderWeights weights = CoderWeights::open(file);
     return weights.contains("pre_bias") && weights.contains("latent_bias");
@@ -33,33 +34,15 @@ bool is_ours(const std::filesystem::path& file) {
   }
 }
 
-/// The coder's file: `path` itself, or the only .pt of a folder.
-std::vector<std::filesystem::path> files(const std::filesystem::path& path) {
-  std::error_code ignored;
-  std::filesystem::path file = path;
-  if (std::filesystem::is_directory(path, ignored)) {
-    std::size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
-      if (entry.path().extension() != ".pt") continue;
-      file = entry.path();
-      ++count;
-    }
-    if (count != 1) return {};
-  } else if (path.extension() != ".pt" || !std::filesystem::is_regular_file(path, ignored)) {
-    return {};
-  }
-  if (!is_ours(file)) return {};
-  return {file};
-}
+std::vector<std::filesystem::path> files(const std::filesystem::path& path) { return only_file(path, is_ours); }
 
 std::string place_of(const std::filesystem::path& file) {
   const std::string stem = file.stem().string();
-  std::uint32_t layer = 0;
-  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), layer);
-  if (error != std::errc() || end != stem.data() + stem.size()) return "";
+  const std::optional<std::uint32_t> layer = whole_number(stem);
+  if (!layer) return "";
   for (const auto& part : std::filesystem::absolute(file).lexically_normal()) {
     for (const LocationRow& row : kLocations) {
-      if (part.string().starts_with(row.folder)) return fmt::format("layers.{}{}", layer, row.place);
+      if (part.string().starts_with(row.folder)) return fmt::format("layers.{}{}", *layer, row.place);
     }
   }
   return "";

@@ -70,6 +70,19 @@ void refuse_heads(const Fields& fields) {
   }
 }
 
+/// TransformerLens gives a norm's value without gain and bias where it folded those into the weights that follow, as it
+/// did for this coder when it says so; without folding, that name is read by the model's kind of norm.
+std::string without_gain(std::string hook, const Fields& origin) {
+  constexpr std::string_view kBlocks = "blocks.";
+  constexpr std::string_view kNormed = ".ln2.hook_normalized";
+  if (!hook.starts_with(kBlocks) || !hook.ends_with(kNormed) || !origin.has("model_from_pretrained_kwargs"))
+    return hook;
+  const Fields kwargs(origin.at("model_from_pretrained_kwargs"), origin.where() + ": model_from_pretrained_kwargs");
+  if (!kwargs.boolean("fold_ln", false)) return hook;
+  return fmt::format("layers.{}.mlp.normed",
+                     hook.substr(kBlocks.size(), hook.size() - kBlocks.size() - kNormed.size()));
+}
+
 std::uint64_t read_k(const Fields& fields, std::uint64_t latents, std::uint64_t fallback) {
   if (!fields.has("k")) return std::min(fallback, latents);
   const double k = fields.number("k");  // batchtopk has a float, the mean over a batch
@@ -109,6 +122,7 @@ Config read_config(const std::filesystem::path& file) {
   c.hook = any_string(origin, {"hook_name", "hook_point"}, "");
   c.hook_out = any_string(origin, {"hook_name_out"}, "");
   c.model = any_string(origin, {"model_name"}, "");
+  for (std::string* hook : {&c.hook, &c.hook_out}) *hook = without_gain(std::move(*hook), origin);
   refuse_heads(origin);
   return c;
 }
@@ -116,6 +130,14 @@ Config read_config(const std::filesystem::path& file) {
 std::string known_architectures() {
   return "standard, gated, topk, jumprelu, batchtopk, matryoshka_batchtopk, transcoder, skip_transcoder, "
          "jumprelu_transcoder, jumprelu_skip_transcoder";
+}
+
+/// Why coders of an architecture that SAELens has are not supported; "" for all others.
+std::string_view why_not(std::string_view architecture) {
+  if (architecture == "temporal") return "which latents fire on a token depends on the tokens before it";
+  if (architecture == "matching_pursuit") return "its latents are found one after another, not by one product";
+  if (architecture == "abstopk") return "it keeps the largest absolute values, so that activations are negative too";
+  return "";
 }
 
 /// The encoder's part that differs by architecture: biases, thresholds, how latents are chosen.
@@ -211,6 +233,9 @@ void fold_finetuning(const Config& c, const CoderWeights& file, CoderData& data)
 
 CoderData load(const std::filesystem::path& folder, const CoderOptions& options) {
   const Config c = read_config(folder / kConfig);
+  if (const std::string_view why = why_not(c.architecture); !why.empty())
+    fail_input(c.where, fmt::format("'architecture' is '{}': {}", c.architecture, why),
+               fmt::format("supported: {}", known_architectures()));
   if (!is_any_of(c.architecture, {"standard", "gated", "topk", "jumprelu", "batchtopk", "matryoshka_batchtopk",
                                   "transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"}))
     fail_input(c.where, fmt::format("'architecture' is '{}', supported: {}", c.architecture, known_architectures()));
