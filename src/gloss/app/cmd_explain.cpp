@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/app/command.h"
+#include "gloss/app/example_options.h"
 #include "gloss/app/given_explanations.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
@@ -87,6 +88,15 @@ Chosen find_explainer(const ExplainCommand& o) {
 
 struct Tally {
   std::uint64_t explained = 0, failed = 0, too_rare = 0, dead = 0, kept = 0;
+  std::uint64_t few_silent = 0, no_silent = 0;  // fewer silent test windows than wanted, and none of them
+
+  void count(const examples::LatentExamples& found, const examples::Options& wanted) {
+    if (found.status == examples::Status::dead) ++dead;
+    if (found.status == examples::Status::too_rare) ++too_rare;
+    if (found.status != examples::Status::ok || found.test_silent.size() >= wanted.silent) return;
+    ++few_silent;
+    if (found.test_silent.empty()) ++no_silent;
+  }
 };
 
 /// One hookpoint's work: which latents, and where the results go.
@@ -104,9 +114,9 @@ struct Work {
 
 void put_result(Work& work, const examples::LatentExamples& found, const explain::Explanation* explanation) {
   work.store.put_latent({work.hookpoint, found.latent, found.firing_count, work.reader.density(found.latent),
-                         found.max_activation, found.window_count, found.status});
-  if (found.status == examples::Status::dead) ++work.tally.dead;
-  if (found.status == examples::Status::too_rare) ++work.tally.too_rare;
+                         found.max_activation, found.window_count, found.status, work.options.examples.options.silent,
+                         static_cast<std::uint32_t>(found.test_silent.size())});
+  work.tally.count(found, work.options.examples.options);
   if (explanation == nullptr) return;
   ++(explanation->ok() ? work.tally.explained : work.tally.failed);
   work.store.put_explanation({work.hookpoint, work.explainer, *explanation});
@@ -127,9 +137,7 @@ void skip_done(Work& work) {
 void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
   constexpr std::size_t kBlock = 128;
   const std::size_t threads = work.options.common.thread_count();
-  std::vector<examples::Builder> builders;
-  for (std::size_t i = 0; i < threads; ++i)
-    builders.emplace_back(work.reader, work.data.tokens, work.options.examples.options);
+  std::vector<examples::Builder> builders = make_builders(work.data, work.reader, work.options.examples, threads);
   const explain::PatternOptions options{work.options.examples.tau, work.options.common.seed};
   const bool top_tokens = work.kind == Kind::top_tokens;
   for (std::size_t first = 0; first < work.latents.size(); first += kBlock) {
@@ -173,7 +181,7 @@ class WrittenTokens {
 
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
 void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExplainer& explainer) {
-  examples::Builder builder(work.reader, work.data.tokens, work.options.examples.options);
+  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples);
   const WrittenTokens written(work, explainer.method());
   std::size_t next = 0;
   std::size_t answered = 0;
@@ -205,7 +213,7 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExpla
 void take_given(Work& work, const std::vector<explain::Explanation>& given) {
   std::vector<const explain::Explanation*> by_latent(work.reader.latent_count(), nullptr);
   for (const explain::Explanation& e : given) by_latent[to_index(e.latent)] = &e;
-  examples::Builder builder(work.reader, work.data.tokens, work.options.examples.options);
+  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples);
   store::Store::Transaction transaction(work.store);
   for (const LatentId f : work.latents) {
     if (const explain::Explanation* e = by_latent[to_index(f)]; e != nullptr) put_result(work, builder.build(f), e);
@@ -216,24 +224,29 @@ void take_given(Work& work, const std::vector<explain::Explanation>& given) {
 int report_tally(const ExplainCommand& o, const std::string& explainer, const Tally& t, Context& context) {
   if (o.json) {
     context.out << nlohmann::json{{"explainer", explainer}, {"explained", t.explained}, {"failed", t.failed},
-                                  {"too_rare", t.too_rare}, {"dead", t.dead},           {"already_done", t.kept}}
+                                  {"too_rare", t.too_rare}, {"dead", t.dead},           {"already_done", t.kept},
+                                  {"few_silent_windows", t.few_silent}, {"no_silent_windows", t.no_silent}}
                        .dump(2)
                 << "\n";
   }
   context.reporter.info(
       fmt::format("{}: {} explained, {} failed, {} too rare (fewer than {} windows), {} dead, {} done before",
                   explainer, t.explained, t.failed, t.too_rare, o.examples.options.min_windows, t.dead, t.kept));
+  if (t.few_silent > 0)
+    context.reporter.info(fmt::format("{} of them have fewer silent windows ({}) than the {} wanted for testing, {} none",
+                                      t.few_silent, name_of(o.examples.options.negatives), o.examples.options.silent,
+                                      t.no_silent));
   return t.failed > 0 ? kSomeFailed : kDone;
 }
 
 /// The latents to work on. Those of a person's table are asked for by being in it, whether they fire often or not.
-std::vector<LatentId> select_latents(const ExplainCommand& o, const examples::LatentSpec& spec, Kind kind,
-                                     const std::string& hookpoint, const index::Reader& reader) {
+std::vector<LatentId> select_latents(const ExplainCommand& o, const RunData& data, const examples::LatentSpec& spec,
+                                     Kind kind, const std::string& hookpoint, const index::Reader& reader) {
   const std::vector<bool> eligible = kind == Kind::human
                                          ? std::vector<bool>(reader.latent_count(), true)
-                                         : eligible_latents(reader, o.examples.options.window,
-                                                            o.examples.options.min_windows, o.common.thread_count());
-  return spec.select(hookpoint, reader.latent_count(), o.common.seed, eligible);
+                                         : eligible_latents(data, reader, o.examples, o.common.thread_count());
+  return spec.select(hookpoint, reader.latent_count(), o.common.seed, eligible,
+                     [&](LatentId f) { return reader.density(f); });
 }
 
 int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
@@ -265,7 +278,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   Tally tally;
   for (const std::string& hookpoint : hookpoints) {
     index::Reader reader = data.index(hookpoint);
-    std::vector<LatentId> latents = select_latents(o, spec, chosen.kind, hookpoint, reader);
+    std::vector<LatentId> latents = select_latents(o, data, spec, chosen.kind, hookpoint, reader);
     Work work{o,
               data,
               store,
@@ -312,22 +325,10 @@ Runner setup_explain(CLI::App& cli) {
   cli.add_option("--explanations", o->written, "for human: a CSV of hookpoint,latent,text");
   cli.add_option("--of", o->of, "for random: the explainer whose explanations are traded among latents");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
-  cli.add_option("--latents", o->latents, "0-99,512 or random:300 or file:LIST.csv (hookpoint,latent a line) or all");
+  cli.add_option("--latents", o->latents, kLatentsHelp);
   add_llm(cli, o->llm);
   cli.add_option("--prompts", o->prompts, "folder whose prompt files replace the built-in ones");
-  examples::Options& e = o->examples.options;
-  cli.add_option("--window", e.window, "tokens a window; divides the context length")->check(CLI::Range(1, 4096));
-  cli.add_option("--quantiles", e.quantiles, "quantiles of a latent's windows by their maximum")
-      ->check(CLI::Range(1, 100));
-  cli.add_option("--explain-windows", e.explain,
-                 "activating windows shown to the explainer, equally from all quantiles");
-  cli.add_option("--test-windows", e.test, "activating windows kept for scorers, equally from all quantiles");
-  cli.add_option("--silent-windows", e.silent, "silent windows for explaining, and as many for testing");
-  cli.add_option("--min-windows", e.min_windows, "a latent with fewer activating windows is too rare");
-  cli.add_flag("!--no-split-documents", e.split_documents,
-               "let one document give windows to explainer and scorer both");
-  cli.add_option("--tau", o->examples.tau, "a token is marked from this fraction of its window's maximum")
-      ->check(CLI::Range(0.0, 1.0));
+  add_example_options(cli, o->examples);
   cli.add_flag("--redo", o->redo, "explain again what is explained already; its scores are dropped");
   cli.add_flag("--json", o->json, "print the outcome as JSON");
   add_seed(cli, o->common);

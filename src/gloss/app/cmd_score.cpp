@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/app/command.h"
+#include "gloss/app/example_options.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/settings.h"
@@ -15,6 +16,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/parallel.h"
 #include "gloss/base/random.h"
+#include "gloss/report/negatives.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
@@ -26,7 +28,7 @@ namespace {
 
 struct ScoreCommand {
   CommonOptions common;
-  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts;
+  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts, fuzz_shape = "scattered", fuzz_negatives = "own";
   std::vector<std::string> scorers = {"detection", "fuzz"}, hookpoints;
   std::uint32_t per_prompt = 5;
   LlmOptions llm;
@@ -145,7 +147,8 @@ void collect_items(Scoring& s, const std::string& explainer, const examples::Lat
     explained.push_back(std::move(row.explanation));
   }
   std::vector<bool> selected(s.reader.latent_count(), false);
-  for (const LatentId f : spec.select(s.hookpoint, s.reader.latent_count(), s.options.common.seed, explained_latents))
+  for (const LatentId f : spec.select(s.hookpoint, s.reader.latent_count(), s.options.common.seed, explained_latents,
+                                      [&](LatentId latent) { return s.reader.density(latent); }))
     selected[to_index(f)] = explained_latents[to_index(f)];
   for (const explain::Explanation& e : explained) {
     if (selected[to_index(e.latent)]) s.items.push_back({explainer, e});
@@ -165,7 +168,16 @@ std::vector<Task> open_tasks(const Scoring& s) {
   return tasks;
 }
 
-void put_judgements(Scoring& s, const Task& task, const std::vector<score::Judgement>& judgements) {
+/// What is asked of one latent, and the windows that the answers are counted apart by.
+struct Asked {
+  std::vector<score::Question> questions;
+  std::vector<examples::Window> silent;
+};
+
+void put_judgements(Scoring& s, const Task& task, const std::vector<examples::Window>& silent,
+                    const std::vector<score::Judgement>& judgements) {
+  if (s.settings.options.negatives != examples::Negatives::random)
+    s.store.put_negatives(s.hookpoint, task.item->explanation.latent, silent);
   const score::LatentScore result =
       score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
   s.failed_judgements += result.failed;
@@ -173,45 +185,50 @@ void put_judgements(Scoring& s, const Task& task, const std::vector<score::Judge
                     judgements);
 }
 
-std::vector<score::Question> questions_of(const Scoring& s, const Task& task, examples::Builder& builder) {
-  return score::make_questions(task.scorer, s.hookpoint, builder.build(task.item->explanation.latent),
-                               question_options(s.settings));
+Asked questions_of(const Scoring& s, const Task& task, examples::Builder& builder) {
+  examples::LatentExamples found = builder.build(task.item->explanation.latent);
+  std::vector<score::Question> questions =
+      score::make_questions(task.scorer, s.hookpoint, found, question_options(s.settings));
+  return {std::move(questions), std::move(found.test_silent)};
 }
 
 void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   constexpr std::size_t kBlock = 256;
   const std::size_t threads = s.options.common.thread_count();
   const explain::Vocabulary vocabulary(s.data.tokenizer);
-  std::vector<examples::Builder> builders;
-  for (std::size_t i = 0; i < threads; ++i) builders.emplace_back(s.reader, s.data.tokens, s.settings.options);
+  std::vector<examples::Builder> builders = make_builders(s.data, s.reader, s.settings, threads);
   std::vector<score::PatternJudge> judges(threads, score::PatternJudge(vocabulary, s.data.tokens));
   for (std::size_t first = 0; first < tasks.size(); first += kBlock) {
     stop_if_interrupted();
     const std::size_t count = std::min(kBlock, tasks.size() - first);
     std::vector<std::vector<score::Judgement>> judged(count);
+    std::vector<std::vector<examples::Window>> silent(count);
     parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
       const Task& task = tasks[first + i];
-      judges[worker].submit(task.scorer, task.item->explanation, questions_of(s, task, builders[worker]),
+      Asked asked = questions_of(s, task, builders[worker]);
+      silent[i] = std::move(asked.silent);
+      judges[worker].submit(task.scorer, task.item->explanation, std::move(asked.questions),
                             [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
     });
     store::Store::Transaction transaction(s.store);
-    for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], judged[i]);
+    for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], silent[i], judged[i]);
     transaction.commit();
     s.report.progress({"score " + s.hookpoint, first + count, tasks.size(), "scores", ""});
   }
 }
 
 void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel& client, score::Judge& judge) {
-  examples::Builder builder(s.reader, s.data.tokens, s.settings.options);
+  examples::Builder builder = make_builder(s.data, s.reader, s.settings);
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
     if (next >= tasks.size() || interrupted()) return;
     const Task task = tasks[next++];
+    Asked asked = questions_of(s, task, builder);
     judge.submit(
-        task.scorer, task.item->explanation, questions_of(s, task, builder),
-        [&, task](const std::vector<score::Judgement>& judgements) {
-          put_judgements(s, task, judgements);
+        task.scorer, task.item->explanation, std::move(asked.questions),
+        [&, task, silent = std::move(asked.silent)](const std::vector<score::Judgement>& judgements) {
+          put_judgements(s, task, silent, judgements);
           s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
           submit_next();
         });
@@ -233,21 +250,40 @@ void print_summary(const ScoreCommand& o, const store::Store& store, Context& co
   const report::RunSummary summary =
       report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed);
   if (o.json) {
-    context.out << summary.to_json().dump(2) << "\n";
+    nlohmann::json json = summary.to_json();
+    json["negatives"] = report::negatives_json(store);
+    context.out << json.dump(2) << "\n";
     return;
   }
   for (const std::string& warning : summary.warnings()) context.reporter.warn(warning);
   for (const report::ScorerSummary& row : summary.all) context.out << summary_line(row) << "\n";
+  for (const std::string& line : report::negatives_lines(store)) context.out << line << "\n";
+}
+
+/// Neighbours' windows must be among those the run was explained for.
+void check_fuzz(score::Scorer fuzz, const ExampleSettings& settings) {
+  const examples::Negatives negatives = settings.options.negatives;
+  if (fuzz != score::Scorer::fuzz_neighbours || negatives == examples::Negatives::neighbours ||
+      negatives == examples::Negatives::mixed)
+    return;
+  throw Error(ErrorKind::usage, "--fuzz-negatives neighbours",
+              fmt::format("the run's silent windows are {}", name_of(negatives)),
+              "explain into a run folder with --negatives neighbours or mixed");
 }
 
 int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {
   std::vector<score::Scorer> scorers;
-  for (const std::string& name : o.scorers) scorers.push_back(score::parse_scorer(name));
+  const score::Scorer fuzz = score::fuzz_scorer(o.fuzz_shape, o.fuzz_negatives);
+  for (const std::string& name : o.scorers) {
+    const score::Scorer scorer = score::parse_scorer(name);
+    scorers.push_back(scorer == score::Scorer::fuzz ? fuzz : scorer);
+  }
   const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
   store::Store store(run.results());
   const ExampleSettings settings = kept_example_settings(store, run);
+  check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
   const std::string kind = judge_kind(o, store.explanations("", explainer));
   shuffled_count(o, kind);  // a bad value fails before any work
@@ -294,12 +330,17 @@ Runner setup_score(CLI::App& cli) {
   cli.add_option("run", o->run, "run folder with explanations")->required();
   cli.add_option("--scorer", o->scorers,
                  "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked?");
+  cli.add_option("--fuzz-shape", o->fuzz_shape,
+                 "wrong marks of fuzz: scattered, or matched (in runs as long as those of the right ones)");
+  cli.add_option("--fuzz-negatives", o->fuzz_negatives,
+                 "windows that fuzz marks wrongly: own (the latent's), silent ones, or neighbours' marked where the "
+                 "neighbour fires (of runs explained with --negatives neighbours or mixed)");
   cli.add_option("--explainer", o->explainer, "whose explanations; needed when the run has several");
   cli.add_option("--judge", o->judge,
                  "pattern executes pattern explanations, llm asks a language model, auto takes what fits");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--latents", o->latents,
-                 "0-99,512 or random:300 or file:LIST.csv (hookpoint,latent a line) or all that are explained");
+                 fmt::format("those explained of these: {}", kLatentsHelp));
   cli.add_option(
       "--shuffled", o->shuffled,
       "latents that are also judged with another's explanation, the baseline at 0.5: a number, all, none; auto = "

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "gloss/app/example_options.h"
 #include "gloss/app/version.h"
 #include "gloss/base/quantity.h"
 
@@ -57,10 +58,7 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
   result.examples = [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
     auto it = builders->find(hookpoint);
     if (it == builders->end())
-      it =
-          builders
-              ->emplace(hookpoint, examples::Builder(data.index(std::string(hookpoint)), data.tokens, settings.options))
-              .first;
+      it = builders->emplace(hookpoint, make_builder(data, data.index(std::string(hookpoint)), settings)).first;
     return it->second.build(latent);
   };
   return result;

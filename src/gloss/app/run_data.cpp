@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/base/error.h"
-#include "gloss/base/parallel.h"
 #include "gloss/formats/json_file.h"
 
 namespace gloss::app {
@@ -17,15 +16,40 @@ constexpr const char* kExamplesKey = "examples";
 
 Json to_json(const ExampleSettings& s) {
   const examples::Options& o = s.options;
-  return {{"window", o.window},
-          {"quantiles", o.quantiles},
-          {"explain", o.explain},
-          {"test", o.test},
-          {"silent", o.silent},
-          {"min-windows", o.min_windows},
-          {"split-documents", o.split_documents},
-          {"seed", o.seed},
-          {"tau", fmt::format("{}", s.tau)}};
+  const examples::Options usual;
+  Json json{{"window", o.window},
+            {"quantiles", o.quantiles},
+            {"explain", o.explain},
+            {"test", o.test},
+            {"silent", o.silent},
+            {"min-windows", o.min_windows},
+            {"split-documents", o.split_documents},
+            {"seed", o.seed},
+            {"tau", fmt::format("{}", s.tau)}};
+  // Those that came later stand there only where they are set, so that older runs can be gone on with.
+  if (o.refine != usual.refine) json["refine"] = o.refine;
+  if (o.sampler != usual.sampler) json["sampler"] = name_of(o.sampler);
+  if (o.top_n != usual.top_n) json["top-n"] = o.top_n;
+  if (o.center != usual.center) json["center"] = o.center;
+  if (o.negatives != usual.negatives) json["negatives"] = name_of(o.negatives);
+  if (o.negatives == examples::Negatives::neighbours || o.negatives == examples::Negatives::mixed)
+    json["negatives-neighbours"] = index::name_of(s.neighbours);
+  if (o.contrast > 0) json["contrast"] = o.contrast;
+  if (o.contrast > 0 || o.negatives == examples::Negatives::semantic) {
+    json["embedding-model"] = s.embedding_model;
+    json["semantic-pool"] = s.semantic_pool;
+  }
+  return json;
+}
+
+index::WeightList parse_neighbours(const std::string& name) {
+  using index::WeightList;
+  std::vector<std::string> known;
+  for (const WeightList list : {WeightList::decoder_neighbours, WeightList::encoder_neighbours, WeightList::cooccurring}) {
+    if (index::name_of(list) == name) return list;
+    known.emplace_back(index::name_of(list));
+  }
+  fail_unknown_name("list of neighbours", name, known);
 }
 
 Inputs to_inputs(const Json& json) {
@@ -33,17 +57,6 @@ Inputs to_inputs(const Json& json) {
   for (const auto& [key, value] : json.items())
     inputs[key] = value.is_string() ? value.get<std::string>() : value.dump();
   return inputs;
-}
-
-std::uint32_t count_windows(const index::Firings& firings, std::uint32_t window) {
-  std::uint32_t count = 0;
-  std::uint32_t last = 0;
-  for (std::size_t i = 0; i < firings.size(); ++i) {
-    const std::uint32_t w = firings.position[i] / window;
-    if (i == 0 || w != last) ++count;
-    last = w;
-  }
-  return count;
 }
 
 /// Of an index or what lies beside it.
@@ -117,6 +130,15 @@ ExampleSettings kept_example_settings(const store::Store& store, const RunFolder
   s.options.split_documents = fields.boolean("split-documents");
   s.options.seed = fields.integer("seed", 0, std::numeric_limits<std::uint64_t>::max());
   s.tau = std::stof(fields.string("tau"));
+  if (fields.has("refine")) s.options.refine = number("refine");
+  if (fields.has("sampler")) s.options.sampler = examples::parse_sampler(fields.string("sampler"));
+  if (fields.has("top-n")) s.options.top_n = number("top-n");
+  if (fields.has("center")) s.options.center = fields.boolean("center");
+  if (fields.has("negatives")) s.options.negatives = examples::parse_negatives(fields.string("negatives"));
+  if (fields.has("negatives-neighbours")) s.neighbours = parse_neighbours(fields.string("negatives-neighbours"));
+  if (fields.has("contrast")) s.options.contrast = number("contrast");
+  if (fields.has("embedding-model")) s.embedding_model = fields.string("embedding-model");
+  if (fields.has("semantic-pool")) s.semantic_pool = number("semantic-pool");
   return s;
 }
 
@@ -135,21 +157,6 @@ score::QuestionOptions question_options(const ExampleSettings& settings) {
   questions.tau = settings.tau;
   questions.seed = settings.options.seed;
   return questions;
-}
-
-std::vector<bool> eligible_latents(const index::Reader& reader, std::uint32_t window, std::uint32_t min_windows,
-                                   std::size_t threads) {
-  constexpr std::size_t kBlock = 256;
-  const std::size_t latents = reader.latent_count();
-  std::vector<std::uint8_t> enough(latents, 0);
-  parallel_for((latents + kBlock - 1) / kBlock, threads, [&](std::size_t block, std::size_t) {
-    for (std::size_t f = block * kBlock; f < std::min(latents, (block + 1) * kBlock); ++f) {
-      const LatentId latent{static_cast<std::uint32_t>(f)};
-      if (reader.count(latent) == 0) continue;
-      enough[f] = count_windows(reader.firings(latent), window) >= min_windows ? 1 : 0;
-    }
-  });
-  return {enough.begin(), enough.end()};
 }
 
 }  // namespace gloss::app

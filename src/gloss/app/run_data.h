@@ -35,6 +35,9 @@ struct RunData {
 struct ExampleSettings {
   examples::Options options;
   float tau = 0.3F;
+  index::WeightList neighbours = index::WeightList::decoder_neighbours;  // of negatives that neighbours give
+  std::string embedding_model;                                           // folder; "" = none
+  std::uint32_t semantic_pool = 20'000;                                  // candidates of negatives near in meaning
 };
 /// Keeps the settings, or checks them against those kept before. Errors: bad_input naming what differs.
 void keep_example_settings(store::Store& store, const RunFolder& run, const ExampleSettings& settings);
@@ -48,9 +51,5 @@ void keep_method(store::Store& store, const RunFolder& run, const std::string& n
 
 /// How scorers make questions of those windows.
 score::QuestionOptions question_options(const ExampleSettings& settings);
-
-/// Latents with at least `min_windows` activating windows, by latent.
-std::vector<bool> eligible_latents(const index::Reader& reader, std::uint32_t window, std::uint32_t min_windows,
-                                   std::size_t threads);
 
 }  // namespace gloss::app

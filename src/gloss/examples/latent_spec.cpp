@@ -4,7 +4,6 @@
 #include <charconv>
 #include <filesystem>
 #include <limits>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 
@@ -17,7 +16,10 @@
 namespace gloss::examples {
 namespace {
 
-constexpr std::string_view kForms = "write 0-99,512 or random:300 or all or file:LIST.csv";
+constexpr std::string_view kForms =
+    "write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several with commas";
+
+constexpr std::uint32_t kToTheLast = std::numeric_limits<std::uint32_t>::max();
 
 [[noreturn]] void fail_spec(std::string_view text, std::string_view what) {
   throw Error(ErrorKind::usage, fmt::format("latents '{}'", text), what, kForms);
@@ -30,11 +32,24 @@ std::optional<std::uint32_t> read_number(std::string_view text) {
   return value;
 }
 
+/// Where `part` begins in the text it is a view of, counted from 1.
+std::size_t character_of(std::string_view spec, std::string_view part) {
+  return static_cast<std::size_t>(part.data() - spec.data()) + 1;
+}
+
 std::uint32_t read_latent(std::string_view spec, std::string_view text) {
-  const auto at = static_cast<std::size_t>(text.data() - spec.data());
   const std::optional<std::uint32_t> value = read_number(text);
-  if (!value) fail_spec(spec, fmt::format("character {}: '{}' is not a latent's number", at + 1, text));
+  if (!value) fail_spec(spec, fmt::format("character {}: '{}' is not a latent's number", character_of(spec, text), text));
   return *value;
+}
+
+/// 0 to 1; `fallback` where nothing is written.
+std::optional<double> read_fraction(std::string_view text, double fallback) {
+  if (text.empty()) return fallback;
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= 0.0 && value <= 1.0)) return {};
+  return value;
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -67,62 +82,105 @@ std::vector<std::pair<std::string, std::uint32_t>> read_list(const std::filesyst
 }  // namespace
 
 LatentSpec LatentSpec::parse(std::string_view spec) {
-  constexpr std::string_view kRandom = "random:";
   constexpr std::string_view kFile = "file:";
   LatentSpec result;
   result.text_ = spec;
-  if (spec == "all") {
-    result.all_ = true;
-  } else if (spec.starts_with(kRandom)) {
-    result.random_ = parse_quantity(spec.substr(kRandom.size()), "--latents random:");
-    if (result.random_ == 0) fail_spec(spec, "asks for no latents");
-  } else if (spec.starts_with(kFile)) {
-    result.listed_ = read_list(std::filesystem::path(spec.substr(kFile.size())));
-  } else {
-    for (std::size_t begin = 0; begin <= spec.size();) {
-      const std::size_t end = std::min(spec.find(',', begin), spec.size());
-      const std::string_view part = spec.substr(begin, end - begin);
-      const std::size_t dash = std::min(part.find('-'), part.size());
-      const std::uint32_t first = read_latent(spec, part.substr(0, dash));
-      const std::uint32_t last = dash == part.size() ? first : read_latent(spec, part.substr(dash + 1));
-      if (first > last) fail_spec(spec, fmt::format("character {}: {}-{} runs backwards", begin + 1, first, last));
-      result.ranges_.push_back({first, last});
-      begin = end + 1;
+  const std::string_view text = result.text_;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    if (text.substr(begin).starts_with(kFile)) {
+      result.listed_ = read_list(std::filesystem::path(text.substr(begin + kFile.size())));
+      result.named_ = true;
+      break;
     }
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    result.add_part(text.substr(begin, end - begin));
+    begin = end + 1;
   }
   return result;
 }
 
-std::vector<LatentId> LatentSpec::select(std::string_view hookpoint, std::uint32_t latent_count, std::uint64_t seed,
-                                         const std::vector<bool>& eligible) const {
-  if (random_ > 0 && eligible.size() != latent_count) throw std::logic_error("eligible must say so of every latent");
+void LatentSpec::add_part(std::string_view part) {
+  constexpr std::string_view kRandom = "random:";
+  if (part == "all") return add_all();
+  if (part == "alive") return bands_.push_back({std::numeric_limits<double>::min(), 1.0});
+  if (part == "dead") return bands_.push_back({0.0, 0.0});
+  if (part.starts_with("density:")) return add_band(part);
+  if (!part.starts_with(kRandom)) return add_range(part);
+  if (random_ > 0) fail_spec(text_, "has random: twice");
+  random_ = parse_quantity(part.substr(kRandom.size()), "--latents random:");
+  if (random_ == 0) fail_spec(text_, "asks for no latents");
+}
+
+void LatentSpec::add_all() {
+  named_ = true;
+  ranges_.push_back({0, kToTheLast});
+}
+
+void LatentSpec::add_range(std::string_view part) {
+  const std::size_t dash = std::min(part.find('-'), part.size());
+  const std::uint32_t first = read_latent(text_, part.substr(0, dash));
+  const std::uint32_t last = dash == part.size() ? first : read_latent(text_, part.substr(dash + 1));
+  if (first > last)
+    fail_spec(text_, fmt::format("character {}: {}-{} runs backwards", character_of(text_, part), first, last));
+  ranges_.push_back({first, last});
+  named_ = true;
+}
+
+void LatentSpec::add_band(std::string_view part) {
+  const std::string_view ends = part.substr(part.find(':') + 1);
+  const std::size_t dots = ends.find("..");
+  const auto fail = [&](std::string_view what) {
+    fail_spec(text_, fmt::format("character {}: '{}' {}", character_of(text_, part), part, what));
+  };
+  if (dots == std::string_view::npos) fail("is no band of densities, such as density:1e-4..1e-2");
+  const std::optional<double> low = read_fraction(ends.substr(0, dots), 0.0);
+  const std::optional<double> high = read_fraction(ends.substr(dots + 2), 1.0);
+  if (!low || !high) fail("has an end that is not a fraction of tokens, 0 to 1");
+  if (*low > *high) fail("runs backwards");
+  bands_.push_back({*low, *high});
+}
+
+std::vector<std::uint32_t> LatentSpec::named(std::string_view hookpoint, std::uint32_t latent_count) const {
   const auto check = [&](std::uint32_t f) {
     if (f >= latent_count) fail_spec(text_, fmt::format("latent {}: {} has {}", f, hookpoint, latent_count));
   };
-  std::vector<std::uint32_t> chosen;
-  if (all_) {
-    chosen.resize(latent_count);
-    std::iota(chosen.begin(), chosen.end(), 0U);
-  }
+  std::vector<bool> chosen(latent_count, !named_);
   for (const Range& range : ranges_) {
-    check(range.last);
-    for (std::uint32_t f = range.first; f <= range.last; ++f) chosen.push_back(f);
+    if (range.last != kToTheLast) check(range.last);
+    for (std::uint32_t f = range.first; f < latent_count && f <= range.last; ++f) chosen[f] = true;
   }
   for (const auto& [name, f] : listed_) {
     if (name != hookpoint) continue;
     check(f);
-    chosen.push_back(f);
+    chosen[f] = true;
+  }
+  std::vector<std::uint32_t> latents;
+  for (std::uint32_t f = 0; f < latent_count; ++f) {
+    if (chosen[f]) latents.push_back(f);
+  }
+  return latents;
+}
+
+std::vector<LatentId> LatentSpec::select(std::string_view hookpoint, std::uint32_t latent_count, std::uint64_t seed,
+                                         const std::vector<bool>& eligible,
+                                         const std::function<double(LatentId)>& density) const {
+  if (random_ > 0 && eligible.size() != latent_count) throw std::logic_error("eligible must say so of every latent");
+  if (!bands_.empty() && !density) throw std::logic_error("a band of densities needs the latents' densities");
+  std::vector<std::uint32_t> chosen = named(hookpoint, latent_count);
+  for (const Band& band : bands_) {
+    std::erase_if(chosen, [&](std::uint32_t f) {
+      const double d = density(LatentId{f});
+      return d < band.low || d > band.high;
+    });
   }
   if (random_ > 0) {
-    std::vector<std::uint32_t> candidates;
-    for (std::uint32_t f = 0; f < latent_count; ++f) {
-      if (eligible[f]) candidates.push_back(f);
-    }
+    std::erase_if(chosen, [&](std::uint32_t f) { return !eligible[f]; });
     Random random = Random::for_purpose(seed, fmt::format("latents of {}", hookpoint));
-    for (const std::uint64_t i : random.sample(candidates.size(), random_)) chosen.push_back(candidates[i]);
+    std::vector<std::uint32_t> drawn;
+    for (const std::uint64_t i : random.sample(chosen.size(), random_)) drawn.push_back(chosen[i]);
+    std::sort(drawn.begin(), drawn.end());
+    chosen = std::move(drawn);
   }
-  std::sort(chosen.begin(), chosen.end());
-  chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
   std::vector<LatentId> result;
   result.reserve(chosen.size());
   for (const std::uint32_t f : chosen) result.push_back(LatentId{f});

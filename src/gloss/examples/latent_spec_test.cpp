@@ -44,7 +44,8 @@ TEST(LatentSpec, SaysWhereItCannotBeRead) {
   const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
   EXPECT_EQ(error("0-3,x7"),
             "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
-            "hint: write 0-99,512 or random:300 or all or file:LIST.csv");
+            "hint: write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several "
+            "with commas");
   EXPECT_THAT(error(""), HasSubstr("character 1: ''"));
   EXPECT_THAT(error("3-"), HasSubstr("character 3: ''"));
   EXPECT_THAT(error("-3"), HasSubstr("character 1: ''"));
@@ -74,6 +75,60 @@ TEST(LatentSpec, RandomLatentsAreEligibleOnes) {
   for (const std::size_t f : {3U, 50U, 99U}) eligible[f] = true;
   EXPECT_THAT(select("random:2", 100, 1, eligible), ::testing::SizeIs(2));
   EXPECT_THAT(select("random:1k", 100, 1, eligible), ElementsAre(3, 50, 99)) << "fewer than asked for: all there are";
+}
+
+std::vector<std::uint32_t> select_by_density(std::string_view spec, const std::vector<double>& density,
+                                             std::vector<bool> eligible = {}) {
+  if (eligible.empty()) eligible.assign(density.size(), true);
+  std::vector<std::uint32_t> result;
+  for (const LatentId f :
+       LatentSpec::parse(spec).select("layers.1", static_cast<std::uint32_t>(density.size()), 1, eligible,
+                                      [&](LatentId latent) { return density[to_index(latent)]; }))
+    result.push_back(to_index(f));
+  return result;
+}
+
+TEST(LatentSpec, KeepsThoseOfADensity) {
+  const std::vector<double> density{0.0, 1e-5, 1e-4, 5e-3, 1e-2, 0.2, 0.0, 1.0};
+  EXPECT_THAT(select_by_density("density:1e-4..1e-2", density), ElementsAre(2, 3, 4)) << "both ends are in";
+  EXPECT_THAT(select_by_density("density:1e-2..", density), ElementsAre(4, 5, 7));
+  EXPECT_THAT(select_by_density("density:..1e-5", density), ElementsAre(0, 1, 6));
+  EXPECT_THAT(select_by_density("alive", density), ElementsAre(1, 2, 3, 4, 5, 7));
+  EXPECT_THAT(select_by_density("dead", density), ElementsAre(0, 6));
+  EXPECT_THAT(select_by_density("0-3,7,alive,density:..0.1", density), ElementsAre(1, 2, 3));
+  EXPECT_THAT(select_by_density("density:1e-4..0.5,3-7", density), ElementsAre(3, 4, 5)) << "in any order";
+}
+
+TEST(LatentSpec, RandomDrawsFromWhatTheOtherPartsLeave) {
+  std::vector<double> density(1000, 0.5);
+  for (std::size_t f = 400; f < 600; ++f) density[f] = 1e-3;
+  const std::vector<std::uint32_t> chosen = select_by_density("random:50,density:1e-4..1e-2", density);
+  EXPECT_EQ(chosen.size(), 50U);
+  EXPECT_THAT(chosen, ::testing::Each(::testing::AllOf(::testing::Ge(400U), ::testing::Lt(600U))));
+  EXPECT_EQ(select_by_density("density:1e-4..1e-2,random:50", density), chosen);
+  EXPECT_GT(chosen.back(), 500U) << "not the first of the band";
+  std::vector<bool> eligible(1000, false);
+  eligible[3] = eligible[450] = true;
+  EXPECT_THAT(select_by_density("random:50,density:1e-4..1e-2", density, eligible), ElementsAre(450));
+  EXPECT_THAT(select_by_density("random:5,0-9", density, eligible), ElementsAre(3));
+}
+
+TEST(LatentSpec, SaysWhatIsWrongWithABand) {
+  const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
+  EXPECT_THAT(error("0-3,density:0.1"), HasSubstr("character 5: 'density:0.1' is no band of densities, such as "));
+  EXPECT_THAT(error("density:a..1"), HasSubstr("'density:a..1' has an end that is not a fraction of tokens, 0 to 1"));
+  EXPECT_THAT(error("density:0..1.5"), HasSubstr("has an end that is not a fraction"));
+  EXPECT_THAT(error("density:nan..1"), HasSubstr("has an end that is not a fraction"));
+  EXPECT_THAT(error("density:0.2..0.1"), HasSubstr("'density:0.2..0.1' runs backwards"));
+  EXPECT_THAT(error("random:3,random:4"), HasSubstr("has random: twice"));
+}
+
+TEST(LatentSpec, AListMayFollowOtherParts) {
+  const index::testing::Folder folder;
+  const std::string path = (folder.path() / "list,of.csv").string();
+  write_file(path, "layers.1,4\nlayers.1,2\n");
+  EXPECT_THAT(select("8,file:" + path, 10), ElementsAre(2, 4, 8)) << "a comma in its name is the file's";
+  EXPECT_THAT(select_by_density("density:0.4..1,file:" + path, {0, 0, 0, 0, 0.5}), ElementsAre(4));
 }
 
 // docs/methods.md 21, fault 15.

@@ -47,8 +47,10 @@ void DocumentSides::undo(std::size_t mark) {
 
 bool DocumentSides::allows(std::uint32_t context, Side side) const {
   if (!on_) return true;
-  const auto taken_by_other = static_cast<std::uint8_t>(other(side));
-  return side_[document_[context]] != taken_by_other && side_[document_[context + 1]] != taken_by_other;
+  const auto may_serve = [&](std::uint32_t document) {
+    return side_[document] == kFree || side_[document] == static_cast<std::uint8_t>(side);
+  };
+  return may_serve(document_[context]) && may_serve(document_[context + 1]);
 }
 
 unsigned DocumentSides::cost(std::uint32_t context) const {
@@ -80,7 +82,7 @@ std::span<const Pick> Splitter::draw(std::span<Pool> pools, Random& random) {
     if (best_.missed == 0) break;
   }
   sides_.undo(mark);
-  for (const Pick& pick : best_.picks) sides_.assign(context_of(pick.window), pick.side);
+  for (const Pick& pick : best_.picks) sides_.assign(context_of(pick.start), pick.side);
   return best_.picks;
 }
 
@@ -166,11 +168,11 @@ bool Splitter::take(Pool& pool, State& state, Side side, bool frugal, Random& ra
   }
   if (at == pool.windows.size()) at = find_allowed(pool, state, side, random);
   if (at == pool.windows.size()) return false;
-  const std::uint32_t window = pool.windows[at];
+  const std::uint32_t start = pool.windows[at];
   std::swap(pool.windows[at], pool.windows[state.taken++]);
   ++state.given.of(side);
-  sides_.assign(context_of(window), side);
-  trial_.picks.push_back({window, side, pool.quantile});
+  sides_.assign(context_of(start), side);
+  trial_.picks.push_back({start, side, pool.quantile});
   return true;
 }
 

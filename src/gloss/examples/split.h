@@ -1,5 +1,5 @@
 #pragma once
-/// Which windows go to explaining and which to testing, so that no document serves both. Method: docs/methods.md 2.
+/// Which windows go to explaining, testing and refining, so that no document serves two. Method: docs/methods.md 2.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,11 +11,10 @@
 
 namespace gloss::examples {
 
-enum class Side : std::uint8_t { explain = 0, test = 1 };
+enum class Side : std::uint8_t { explain = 0, test = 1, refine = 2 };
 constexpr std::size_t number(Side side) { return static_cast<std::size_t>(side); }
-constexpr Side other(Side side) { return side == Side::explain ? Side::test : Side::explain; }
 
-/// Two numbers, one for each side.
+/// Two numbers, for the two sides that draw together.
 struct Counts {
   std::uint64_t explain = 0, test = 0;
 
@@ -35,7 +34,7 @@ class DocumentSides {
   explicit DocumentSides(const text::TokenFile& tokens);
 
   std::uint32_t document_count() const { return document_count_; }
-  /// Without documents every window may serve either side.
+  /// Without documents every window may serve any side.
   void use_documents(bool on) { on_ = on; }
   /// Documents assigned so far, in order; undo() frees those that came after a mark.
   std::size_t mark() const { return assigned_.size(); }
@@ -48,7 +47,7 @@ class DocumentSides {
   void assign(std::uint32_t context, Side side);
 
  private:
-  enum : std::uint8_t { kFree = 2 };
+  enum : std::uint8_t { kFree = 255 };
   void assign_document(std::uint32_t document, Side side);
 
   bool on_ = true;
@@ -58,15 +57,15 @@ class DocumentSides {
   std::vector<std::uint32_t> assigned_;  // documents that serve a side
 };
 
-/// Windows from which both sides draw without replacement. `windows` is reordered.
+/// Windows from which explain and test draw without replacement. `windows` is reordered.
 struct Pool {
-  std::span<std::uint32_t> windows;  // numbers among all windows of the run
+  std::span<std::uint32_t> windows;  // positions of their first tokens
   Counts wanted;                     // at most
   std::uint8_t quantile = 0;
 };
 
 struct Pick {
-  std::uint32_t window;
+  std::uint32_t start;
   Side side;
   std::uint8_t quantile;
 };
@@ -74,8 +73,8 @@ struct Pick {
 /// Draws from pools so that each gives both sides their split_counts, as far as the documents allow.
 class Splitter {
  public:
-  /// `per_context` windows make a context. Lifetime: `sides` must outlive this.
-  Splitter(DocumentSides& sides, std::uint32_t per_context) : sides_(sides), per_context_(per_context) {}
+  /// Lifetime: `sides` must outlive this.
+  Splitter(DocumentSides& sides, std::uint32_t ctx_len) : sides_(sides), ctx_len_(ctx_len) {}
 
   /// Tries a few orders and keeps the one that comes nearest to the counts. Documents already assigned stay so.
   /// Lifetime: valid until the next call.
@@ -109,10 +108,10 @@ class Splitter {
   std::size_t find_allowed(Pool& pool, State& state, Side side, Random& random) const;
   bool is_better() const;
   std::vector<Slot>& slots_of(Side side) { return slots_.at(number(side)); }
-  std::uint32_t context_of(std::uint32_t window) const { return window / per_context_; }
+  std::uint32_t context_of(std::uint32_t start) const { return start / ctx_len_; }
 
   DocumentSides& sides_;
-  std::uint32_t per_context_;
+  std::uint32_t ctx_len_;
   std::vector<State> states_;
   std::array<std::vector<Slot>, 2> slots_;
   Attempt best_, trial_;

@@ -20,7 +20,7 @@ struct Problem {
   Counts wanted;
 
   std::vector<std::uint32_t> touched(std::uint32_t window) const {
-    const std::uint32_t c = window / per_context;
+    const std::uint32_t c = window / per_context;  // windows of one token
     std::vector<std::uint32_t> result{documents[c]};
     if (c + 1 < documents.size()) result.push_back(documents[c + 1]);
     return result;
@@ -101,10 +101,10 @@ TEST(DocumentSplit, NoDocumentServesBothSides) {
     std::set<std::uint32_t> windows;
     std::array<std::set<std::uint32_t>, 2> documents;
     for (const Pick& pick : solve(p, 5).picks) {
-      EXPECT_TRUE(windows.insert(pick.window).second) << "a window twice";
+      EXPECT_TRUE(windows.insert(pick.start).second) << "a window twice";
       const auto& quantile = p.quantiles.at(pick.quantile);
-      EXPECT_NE(std::find(quantile.begin(), quantile.end(), pick.window), quantile.end());
-      for (const std::uint32_t d : p.touched(pick.window)) documents.at(static_cast<std::size_t>(pick.side)).insert(d);
+      EXPECT_NE(std::find(quantile.begin(), quantile.end(), pick.start), quantile.end());
+      for (const std::uint32_t d : p.touched(pick.start)) documents.at(static_cast<std::size_t>(pick.side)).insert(d);
     }
     for (const std::uint32_t d : documents[0]) EXPECT_EQ(documents[1].count(d), 0U) << trial;
   }
@@ -135,10 +135,10 @@ TEST(DocumentSplit, ComesNearToWhatTheDocumentsAllow) {
 TEST(DocumentSplit, ReachesAllCountsWhenEveryWindowHasItsDocument) {
   const testing::Sample run = make_run({}, testing::documents_of(400, 1), 4, 1);
   DocumentSides sides(run.tokens);
-  Splitter splitter(sides, 1);
+  Splitter splitter(sides, 4);
   Random random = Random::for_purpose(3, "split");
   std::vector<std::vector<std::uint32_t>> quantiles(10);
-  for (std::uint32_t w = 0; w < 110; ++w) quantiles[w % 10].push_back(3 * w);  // no two in neighbouring contexts
+  for (std::uint32_t w = 0; w < 110; ++w) quantiles[w % 10].push_back(12 * w);  // no two in neighbouring contexts
   std::vector<Pool> pools;
   for (auto& quantile : quantiles) pools.push_back({quantile, {4, 7}, 0});
   EXPECT_EQ(splitter.draw(pools, random).size(), 110U);

@@ -70,6 +70,11 @@ llm::PromptTemplate load_prompt(const PromptMethod& method, const std::filesyste
                                     {"contrast", method.contrast}});
 }
 
+/// Those nearest in meaning, where the run has them.
+const std::vector<examples::Window>& contrast_windows(const examples::LatentExamples& found) {
+  return found.contrast.empty() ? found.explain_silent : found.contrast;
+}
+
 }  // namespace
 
 std::uint32_t level_of(float activation, float max) {
@@ -230,8 +235,9 @@ llm::Request PromptExplainer::request(const Evidence& evidence) const {
   const std::vector<const examples::Window*> windows = shown_windows(found);
   std::vector<std::string> silent;
   if (method_.contrast) {
-    for (std::size_t i = 0; i < std::min<std::size_t>(options_.contrast, found.explain_silent.size()); ++i) {
-      silent.push_back(examples::plain_text(tokenizer_, examples::window_tokens(tokens_, found.explain_silent[i])));
+    const std::vector<examples::Window>& windows_without = contrast_windows(found);
+    for (std::size_t i = 0; i < std::min<std::size_t>(options_.contrast, windows_without.size()); ++i) {
+      silent.push_back(examples::plain_text(tokenizer_, examples::window_tokens(tokens_, windows_without[i])));
     }
   }
   const Delimiters pair = choose_delimiters([&](const Delimiters& candidate) {
@@ -275,7 +281,7 @@ void PromptExplainer::submit(const Evidence& evidence, Done done) {
   none.latent = found.latent;
   if (found.status != examples::Status::ok || found.explain.empty()) {
     none.failure = fmt::format("too few examples: {} activating windows", found.window_count);
-  } else if (method_.contrast && found.explain_silent.empty()) {
+  } else if (method_.contrast && contrast_windows(found).empty()) {
     none.failure = "no window to contrast with: the latent fires in all of them";
   }
   if (!none.ok()) {

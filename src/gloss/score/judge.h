@@ -12,10 +12,24 @@
 
 namespace gloss::score {
 
-enum class Scorer : std::uint8_t { detection, fuzz };
+/// "detection", "fuzz", and fuzz with other wrong marks: "fuzz-matched", "fuzz-silent", "fuzz-silent-matched",
+/// "fuzz-neighbours".
+enum class Scorer : std::uint8_t { detection, fuzz, fuzz_matched, fuzz_silent, fuzz_silent_matched, fuzz_neighbours };
 std::string_view name_of(Scorer scorer);
 /// Errors: usage, unknown scorer (lists the known and the nearest).
 Scorer parse_scorer(std::string_view name);
+
+/// How fuzz's wrong marks lie, and which windows carry them (docs/methods.md 6).
+struct FuzzKind {
+  bool matched = false;                                     // in runs as long as those of right marks
+  enum class In : std::uint8_t { own, silent, neighbours };  // the latent's test windows, its silent ones, neighbours'
+  In in = In::own;
+};
+/// Of any scorer but detection.
+FuzzKind fuzz_kind(Scorer scorer);
+/// The scorer named fuzz with `shape` "scattered" or "matched" and `negatives` "own", "silent" or "neighbours".
+/// Errors: usage, unknown names (lists the known), or matched with neighbours, whose marks are where they fire.
+Scorer fuzz_scorer(std::string_view shape, std::string_view negatives);
 
 /// "Does this window fit the explanation?" `marked` [W] is shown by fuzz; detection shows no marks (all false).
 struct Question {
@@ -27,7 +41,9 @@ struct Question {
 /// detection: per quantile the first 5 (options) activating test windows, and all silent test windows; truth =
 /// activates. fuzz: per quantile 5 windows marked correctly and 2 wrongly (a shortage keeps the ratio, see
 /// docs/methods.md 6); wrong marks are N silent tokens of the window, N = mean number of marked tokens over the test
-/// windows. Questions come in an order random in (seed, hookpoint, latent). Deterministic.
+/// windows. Its variants: runs of silent tokens as long as the window's right ones (matched); wrong marks in silent test
+/// windows, or on the neighbours' firings in theirs, of which as many as there would be of its own.
+/// Questions come in an order random in (seed, hookpoint, latent). Deterministic.
 struct QuestionOptions {
   std::uint32_t detection_per_quantile = 5, fuzz_right_per_quantile = 5, fuzz_wrong_per_quantile = 2;
   std::uint32_t quantiles = 10;

@@ -124,7 +124,7 @@ std::vector<std::string> LlmJudge::texts(const Case& asked, std::size_t first, s
   for (std::size_t i = first; i < first + count; ++i) {
     const Question& question = asked.questions[i];
     const auto ids = examples::window_tokens(tokens_, question.window);
-    shown.push_back(asked.scorer == Scorer::fuzz
+    shown.push_back(asked.scorer != Scorer::detection
                         ? examples::marked_text(tokenizer_, ids, question.marked, pair.open, pair.close)
                         : examples::plain_text(tokenizer_, ids));
   }

@@ -7,6 +7,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/random.h"
+#include "gloss/score/fuzz_marks.h"
 #include "gloss/score/judge.h"
 
 namespace gloss::score {
@@ -15,7 +16,10 @@ namespace {
 using examples::LatentExamples;
 using examples::Window;
 
-constexpr std::array<std::string_view, 2> kNames{"detection", "fuzz"};
+constexpr std::array<std::string_view, 6> kNames{"detection",   "fuzz",                "fuzz-matched",
+                                                 "fuzz-silent", "fuzz-silent-matched", "fuzz-neighbours"};
+constexpr std::array<std::string_view, 2> kShapes{"scattered", "matched"};
+constexpr std::array<std::string_view, 3> kIn{"own", "silent", "neighbours"};
 
 /// The test windows of one quantile, in the order of the split.
 std::vector<const Window*> windows_of(const LatentExamples& examples, std::uint32_t quantile) {
@@ -40,18 +44,8 @@ std::vector<Question> detection_questions(const LatentExamples& examples, const 
   return questions;
 }
 
-std::vector<bool> right_marks(const Window& w, float tau) {
-  std::vector<bool> marked(w.activation.size());
-  for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = examples::is_marked(w, i, tau);
-  return marked;
-}
-
-std::vector<std::size_t> silent_tokens(const Window& w) {
-  std::vector<std::size_t> silent;
-  for (std::size_t i = 0; i < w.activation.size(); ++i) {
-    if (!(w.activation[i] > 0.0F)) silent.push_back(i);
-  }
-  return silent;
+bool has_silent_token(const Window& w) {
+  return std::any_of(w.activation.begin(), w.activation.end(), [](float a) { return !(a > 0.0F); });
 }
 
 /// N: marked tokens of a test window on average, rounded to nearest, at least 1.
@@ -65,15 +59,41 @@ std::size_t mean_marked(const LatentExamples& examples, float tau) {
   return std::max<std::size_t>(1, (2 * total + n) / (2 * n));
 }
 
-/// `count` silent tokens of the window; which ones depends on (seed, hookpoint, latent, window) alone.
-std::vector<bool> wrong_marks(const Window& w, std::size_t count, std::string_view hookpoint, LatentId latent,
-                              std::uint64_t seed) {
-  const std::vector<std::size_t> silent = silent_tokens(w);
-  Random random = Random::for_latent(seed, hookpoint, latent, "fuzz-marks", w.start);
-  std::vector<bool> marked(w.activation.size(), false);
-  for (const std::uint64_t chosen : random.sample(silent.size(), count)) marked[silent[chosen]] = true;
-  return marked;
-}
+/// Asks about the windows of one latent, some of them marked wrongly.
+class FuzzQuestions {
+ public:
+  FuzzQuestions(FuzzKind kind, std::string_view hookpoint, const LatentExamples& examples,
+                const QuestionOptions& options)
+      : kind_(kind),
+        hookpoint_(hookpoint),
+        examples_(examples),
+        options_(options),
+        marks_(mean_marked(examples, options.tau)) {}
+
+  std::vector<Question> make() {
+    for (std::uint32_t q = 1; q <= options_.quantiles; ++q) ask_quantile(windows_of(examples_, q));
+    if (kind_.in != FuzzKind::In::own) ask_silent();
+    return std::move(questions_);
+  }
+
+ private:
+  void ask_quantile(std::vector<const Window*> windows);
+  void ask_silent();
+  /// Which tokens depends on (seed, hookpoint, latent, window) alone.
+  Random random_for(const Window& w) const {
+    return Random::for_latent(options_.seed, hookpoint_, examples_.latent, "fuzz-marks", w.start);
+  }
+  std::vector<bool> wrong_marks(const Window& w, const std::vector<bool>& like) const {
+    return kind_.matched ? matched_marks(w, run_lengths(like), random_for(w)) : scattered_marks(w, marks_, random_for(w));
+  }
+
+  FuzzKind kind_;
+  std::string_view hookpoint_;
+  const LatentExamples& examples_;
+  const QuestionOptions& options_;
+  std::size_t marks_;
+  std::vector<Question> questions_;
+};
 
 /// How many of `found` windows are marked wrongly: the wanted number, or their share of a shortage, to nearest.
 std::size_t wrong_count(std::size_t found, const QuestionOptions& options) {
@@ -82,30 +102,40 @@ std::size_t wrong_count(std::size_t found, const QuestionOptions& options) {
   return (2 * found * options.fuzz_wrong_per_quantile + wanted) / (2 * wanted);
 }
 
-std::vector<Question> fuzz_questions(std::string_view hookpoint, const LatentExamples& examples,
-                                     const QuestionOptions& options) {
-  const std::size_t marks = mean_marked(examples, options.tau);
-  std::vector<Question> questions;
-  for (std::uint32_t q = 1; q <= options.quantiles; ++q) {
-    std::vector<const Window*> windows = windows_of(examples, q);
-    const std::size_t most = std::size_t{options.fuzz_right_per_quantile} + options.fuzz_wrong_per_quantile;
-    windows.resize(std::min(windows.size(), most));
-    std::size_t wrong = wrong_count(windows.size(), options);
-    std::size_t right = windows.size() - wrong;
-    // From the end, so that the first windows are marked rightly; a window that fires everywhere cannot be marked
-    // wrongly.
-    for (std::size_t i = windows.size(); i-- > 0;) {
-      const Window& w = *windows[i];
-      if (wrong > 0 && !silent_tokens(w).empty()) {
-        questions.push_back({w, wrong_marks(w, marks, hookpoint, examples.latent, options.seed), false});
-        --wrong;
-      } else if (right > 0) {
-        questions.push_back({w, right_marks(w, options.tau), true});
-        --right;
-      }
+void FuzzQuestions::ask_quantile(std::vector<const Window*> windows) {
+  const std::size_t most = std::size_t{options_.fuzz_right_per_quantile} + options_.fuzz_wrong_per_quantile;
+  windows.resize(std::min(windows.size(), most));
+  std::size_t wrong = wrong_count(windows.size(), options_);
+  std::size_t right = windows.size() - wrong;
+  if (kind_.in != FuzzKind::In::own) wrong = 0;
+  // From the end, so that the first windows are marked rightly; a window that fires everywhere cannot be marked
+  // wrongly.
+  for (std::size_t i = windows.size(); i-- > 0;) {
+    const Window& w = *windows[i];
+    if (wrong > 0 && has_silent_token(w)) {
+      questions_.push_back({w, wrong_marks(w, right_marks(w, options_.tau)), false});
+      --wrong;
+    } else if (right > 0) {
+      questions_.push_back({w, right_marks(w, options_.tau), true});
+      --right;
     }
   }
-  return questions;
+}
+
+/// As many as all quantiles together would have of their own. Marks in runs are like those of a test window each.
+void FuzzQuestions::ask_silent() {
+  std::size_t left = std::size_t{options_.quantiles} * options_.fuzz_wrong_per_quantile;
+  for (std::size_t i = 0; i < examples_.test_silent.size() && left > 0; ++i) {
+    const Window& w = examples_.test_silent[i];
+    const bool of_neighbour = w.kind == examples::WindowKind::silent_neighbour;
+    if (kind_.in == FuzzKind::In::neighbours && !of_neighbour) continue;
+    std::vector<bool> like;
+    if (kind_.matched && !examples_.test.empty())
+      like = right_marks(examples_.test[i % examples_.test.size()], options_.tau);
+    questions_.push_back(
+        {w, kind_.in == FuzzKind::In::neighbours ? neighbour_marks(w, options_.tau) : wrong_marks(w, like), false});
+    --left;
+  }
 }
 
 }  // namespace
@@ -120,10 +150,35 @@ Scorer parse_scorer(std::string_view name) {
   fail_unknown_name("scorer", name, known);
 }
 
+FuzzKind fuzz_kind(Scorer scorer) {
+  FuzzKind kind;
+  kind.matched = scorer == Scorer::fuzz_matched || scorer == Scorer::fuzz_silent_matched;
+  if (scorer == Scorer::fuzz_silent || scorer == Scorer::fuzz_silent_matched) kind.in = FuzzKind::In::silent;
+  if (scorer == Scorer::fuzz_neighbours) kind.in = FuzzKind::In::neighbours;
+  return kind;
+}
+
+Scorer fuzz_scorer(std::string_view shape, std::string_view negatives) {
+  const auto check = [](std::string_view what, std::string_view name, std::span<const std::string_view> names) {
+    const std::vector<std::string> known(names.begin(), names.end());
+    if (std::find(names.begin(), names.end(), name) == names.end()) fail_unknown_name(what, name, known);
+  };
+  check("shape of wrong marks", shape, kShapes);
+  check("windows of wrong marks", negatives, kIn);
+  const bool matched = shape == "matched";
+  if (negatives == "own") return matched ? Scorer::fuzz_matched : Scorer::fuzz;
+  if (negatives == "silent") return matched ? Scorer::fuzz_silent_matched : Scorer::fuzz_silent;
+  if (matched)
+    throw Error(ErrorKind::usage, "", "--fuzz-shape matched says nothing of --fuzz-negatives neighbours",
+                "a neighbour's window is marked where the neighbour fires: leave --fuzz-shape out");
+  return Scorer::fuzz_neighbours;
+}
+
 std::vector<Question> make_questions(Scorer scorer, std::string_view hookpoint, const LatentExamples& examples,
                                      const QuestionOptions& options) {
-  std::vector<Question> questions = scorer == Scorer::detection ? detection_questions(examples, options)
-                                                                : fuzz_questions(hookpoint, examples, options);
+  std::vector<Question> questions = scorer == Scorer::detection
+                                        ? detection_questions(examples, options)
+                                        : FuzzQuestions(fuzz_kind(scorer), hookpoint, examples, options).make();
   Random random = Random::for_latent(options.seed, hookpoint, examples.latent, "question-order",
                                      static_cast<std::uint64_t>(scorer));
   random.shuffle(std::span(questions));

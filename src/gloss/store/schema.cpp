@@ -75,7 +75,7 @@ CREATE TABLE score (
 CREATE TABLE judgement (
   score INTEGER NOT NULL REFERENCES score,
   start INTEGER NOT NULL,  -- position of the window's first token: context * ctx_len + offset
-  kind INTEGER NOT NULL,  -- 0 activating, 1 silent
+  kind INTEGER NOT NULL,  -- 0 activating; silent: 1 random, 2 of a neighbour, 3 near in meaning
   quantile INTEGER NOT NULL,
   truth INTEGER NOT NULL,
   verdict INTEGER NOT NULL,  -- 0 no, 1 yes, 2 failed
@@ -90,6 +90,23 @@ SELECT s.id, h.text AS hookpoint, s.latent, e.text AS explainer, c.text AS score
   s.recall, s.specificity, s.precision, s.f1, s.auc
 FROM score s JOIN name h ON h.id = s.hookpoint JOIN name e ON e.id = s.explainer
   JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge;
+)sql";
+
+/// What schema 2 adds to schema 1.
+constexpr const char* kSecond = R"sql(
+ALTER TABLE latent ADD COLUMN silent_wanted INTEGER NOT NULL DEFAULT 0;  -- silent test windows
+ALTER TABLE latent ADD COLUMN silent_found INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE hard_negative (  -- where a silent window that is not a random one comes from
+  hookpoint INTEGER NOT NULL REFERENCES name,
+  latent INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  kind INTEGER NOT NULL,  -- as in judgement
+  neighbour INTEGER,  -- the latent that fires there
+  rank INTEGER,  -- of the neighbour, 1 = nearest
+  similarity REAL NOT NULL,  -- of the two latents, or in meaning
+  PRIMARY KEY (hookpoint, latent, start)
+) STRICT, WITHOUT ROWID;
 )sql";
 
 bool is_empty(const Database& database) {
@@ -111,6 +128,16 @@ void check_owner(const Database& database) {
   if (version < 1) fail_input(database.name(), fmt::format("has schema {}, wanted {}", version, kSchemaVersion));
 }
 
+/// From schema 1. Another process may be doing the same: look again once the file is ours alone.
+void upgrade(Database& database) {
+  database.execute("BEGIN IMMEDIATE");
+  if (database.pragma("user_version") == 1) {
+    database.execute(kSecond);
+    database.execute("PRAGMA user_version = 2");
+  }
+  database.execute("COMMIT");
+}
+
 }  // namespace
 
 void prepare_schema(Database& database) {
@@ -120,12 +147,14 @@ void prepare_schema(Database& database) {
     database.execute("BEGIN IMMEDIATE");
     if (is_empty(database)) {
       database.execute(kTables);
+      database.execute(kSecond);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }
     database.execute("COMMIT");
   }
   check_owner(database);
+  if (database.pragma("user_version") < kSchemaVersion) upgrade(database);
 }
 
 }  // namespace gloss::store

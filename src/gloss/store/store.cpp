@@ -29,6 +29,9 @@ LatentRow read_latent(const Query& q, std::string hookpoint) {
   row.window_count =
       static_cast<std::uint32_t>(q.bounded(4, std::numeric_limits<std::uint32_t>::max(), "latent.window_count"));
   row.status = static_cast<examples::Status>(q.bounded(5, 2, "latent.status"));
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+  row.silent_wanted = static_cast<std::uint32_t>(q.bounded(6, kMost, "latent.silent_wanted"));
+  row.silent_found = static_cast<std::uint32_t>(q.bounded(7, kMost, "latent.silent_found"));
   return row;
 }
 
@@ -210,9 +213,9 @@ void Store::each_judged_window(
 
 void Store::put_latent(const LatentRow& row) {
   Impl::Write write(*impl_);
-  Query(impl_->db.kept("INSERT OR REPLACE INTO latent VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
+  Query(impl_->db.kept("INSERT OR REPLACE INTO latent VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
         impl_->make_name(NameKind::hookpoint, row.hookpoint), row.latent, row.firing_count, row.density,
-        row.max_activation, row.window_count, row.status)
+        row.max_activation, row.window_count, row.status, row.silent_wanted, row.silent_found)
       .run();
   write.done();
 }
@@ -220,7 +223,8 @@ void Store::put_latent(const LatentRow& row) {
 std::vector<LatentRow> Store::latents(std::string_view hookpoint) const {
   std::vector<LatentRow> rows;
   for (const auto& [id, name] : impl_->hookpoints(hookpoint)) {
-    Query query(impl_->db.kept("SELECT latent, firing_count, density, max_activation, window_count, status FROM latent "
+    Query query(impl_->db.kept("SELECT latent, firing_count, density, max_activation, window_count, status, "
+                               "silent_wanted, silent_found FROM latent "
                                "WHERE hookpoint = ?1 ORDER BY latent"),
                 id);
     while (query.next()) rows.push_back(read_latent(query, name));
@@ -229,7 +233,8 @@ std::vector<LatentRow> Store::latents(std::string_view hookpoint) const {
 }
 
 std::optional<LatentRow> Store::latent(std::string_view hookpoint, LatentId latent) const {
-  Query query(impl_->db.kept("SELECT latent, firing_count, density, max_activation, window_count, status FROM latent "
+  Query query(impl_->db.kept("SELECT latent, firing_count, density, max_activation, window_count, status, "
+                               "silent_wanted, silent_found FROM latent "
                              "WHERE hookpoint = ?1 AND latent = ?2"),
               impl_->find_name(NameKind::hookpoint, hookpoint), latent);
   if (!query.next()) return std::nullopt;

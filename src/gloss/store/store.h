@@ -26,6 +26,16 @@ struct LatentRow {
   float max_activation = 0.0F;
   std::uint32_t window_count = 0;
   examples::Status status{};
+  std::uint32_t silent_wanted = 0, silent_found = 0;  // silent test windows
+};
+
+/// How the explanations of one explainer did on silent windows of one kind, over all latents.
+struct NegativeTally {
+  std::string explainer, scorer, judge;
+  examples::WindowKind kind{};
+  std::uint8_t rank = 0;  // of the neighbour; 0 = of no neighbour, or of all together
+  std::uint64_t answered = 0, right = 0, failed = 0;
+  double mean_similarity = 0.0;  // 0 of random ones
 };
 
 struct ExplanationRow {
@@ -99,6 +109,12 @@ class Store : public llm::ReplyCache {
                                            std::string_view scorer, std::string_view judge) const;
   bool has_score(std::string_view hookpoint, LatentId latent, std::string_view explainer, std::string_view scorer,
                  std::string_view judge) const;
+
+  /// Where the silent windows of a latent come from that are not random ones; replaces what was kept of it.
+  void put_negatives(std::string_view hookpoint, LatentId latent, const std::vector<examples::Window>& windows);
+  /// Judgements of silent windows, by kind, and where `by_rank` neighbours' windows by their rank. Ordered by scorer,
+  /// explainer, judge, kind, rank.
+  std::vector<NegativeTally> negative_tallies(bool by_rank) const;
 
   /// Named settings of stages (the fingerprint of what made the explanations, for example).
   void put_setting(std::string_view key, std::string_view value);

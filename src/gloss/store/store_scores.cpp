@@ -19,6 +19,7 @@ static_assert(std::endian::native == std::endian::little, "per_quantile is store
 constexpr std::uint64_t kMostU32 = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kIntervalBytes = 3 * sizeof(double);
 constexpr std::size_t kMostQuantiles = 255;
+constexpr auto kLastKind = static_cast<std::uint64_t>(examples::WindowKind::silent_semantic);
 
 std::string pack_intervals(const std::vector<score::Interval>& intervals) {
   std::string packed;
@@ -126,7 +127,7 @@ std::vector<const score::Judgement*> in_key_order(const std::vector<score::Judge
 score::Judgement read_judgement(const Query& q) {
   score::Judgement j;
   j.start = static_cast<std::uint32_t>(q.bounded(0, kMostU32, "judgement.start"));
-  j.kind = static_cast<examples::WindowKind>(q.bounded(1, 1, "judgement.kind"));
+  j.kind = static_cast<examples::WindowKind>(q.bounded(1, kLastKind, "judgement.kind"));
   j.quantile = static_cast<std::uint8_t>(q.bounded(2, kMostQuantiles, "judgement.quantile"));
   j.truth = q.bounded(3, 1, "judgement.truth") == 1;
   j.verdict = static_cast<score::Verdict>(q.bounded(4, 2, "judgement.verdict"));

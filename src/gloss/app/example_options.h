@@ -1,0 +1,32 @@
+#pragma once
+/// The flags that say which windows a latent's examples are, and the builders that follow them.
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "gloss/app/run_data.h"
+#include "gloss/examples/examples.h"
+#include "gloss/index/reader.h"
+
+namespace gloss::app {
+
+/// What --latents takes (examples::LatentSpec).
+inline constexpr const char* kLatentsHelp =
+    "numbers and ranges (0-99,512), file:LIST.csv (hookpoint,latent a line) or all; of these only alive or dead ones or "
+    "those of a density:1e-4..1e-2 (fraction of tokens); of these random:300; with commas between";
+
+/// Adds them to a command. Lifetime: `settings` must outlive parsing.
+void add_example_options(CLI::App& cli, ExampleSettings& settings);
+
+/// What draws the windows of `reader`'s latents by these settings: explainers, scorers and reports have the same.
+/// Errors: bad_input when the run lacks what the settings need (neighbours, a sentence embedding model).
+examples::Builder make_builder(const RunData& data, const index::Reader& reader, const ExampleSettings& settings);
+/// One for each thread.
+std::vector<examples::Builder> make_builders(const RunData& data, const index::Reader& reader,
+                                             const ExampleSettings& settings, std::size_t threads);
+
+/// Latents with at least as many activating windows as the settings want, by latent.
+std::vector<bool> eligible_latents(const RunData& data, const index::Reader& reader, const ExampleSettings& settings,
+                                   std::size_t threads);
+
+}  // namespace gloss::app
