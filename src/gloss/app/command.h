@@ -44,6 +44,7 @@ Runner setup_run(CLI::App& cli);
 Runner setup_doctor(CLI::App& cli);
 Runner setup_check(CLI::App& cli);
 Runner setup_merge(CLI::App& cli);
+Runner setup_compare(CLI::App& cli);
 
 /// Declares the command's flags, parses `arguments` (without program and command name) and runs it.
 /// Errors: usage, with the nearest known flag for an unknown one.
