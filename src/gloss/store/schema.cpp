@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "gloss/base/error.h"
 
 namespace gloss::store {
@@ -40,7 +42,8 @@ CREATE TABLE reply (
   text ANY NOT NULL,  -- TEXT as it is, or BLOB: a zstd frame
   failure TEXT NOT NULL,
   prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL
+  completion_tokens INTEGER NOT NULL,
+  probabilities BLOB  -- f64 little-endian [choices of the request]; NULL when there are none
 ) STRICT;
 
 CREATE TABLE explanation (
@@ -92,6 +95,9 @@ FROM score s JOIN name h ON h.id = s.hookpoint JOIN name e ON e.id = s.explainer
   JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge;
 )sql";
 
+/// What makes a file of schema i + 1 one of schema i + 2.
+constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {"ALTER TABLE reply ADD COLUMN probabilities BLOB"};
+
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
   Query query(statement);
@@ -111,6 +117,18 @@ void check_owner(const Database& database) {
   if (version < 1) fail_input(database.name(), fmt::format("has schema {}, wanted {}", version, kSchemaVersion));
 }
 
+/// Requires: a version this gloss knows.
+void upgrade(Database& database) {
+  if (database.pragma("user_version") == kSchemaVersion || database.read_only()) return;
+  database.execute("BEGIN IMMEDIATE");
+  // Another process may have done it meanwhile.
+  for (std::int64_t version = database.pragma("user_version"); version < kSchemaVersion; ++version) {
+    database.execute(kUpgrades[static_cast<std::size_t>(version - 1)]);
+    database.execute(fmt::format("PRAGMA user_version = {}", version + 1));
+  }
+  database.execute("COMMIT");
+}
+
 }  // namespace
 
 void prepare_schema(Database& database) {
@@ -126,6 +144,7 @@ void prepare_schema(Database& database) {
     database.execute("COMMIT");
   }
   check_owner(database);
+  upgrade(database);
 }
 
 }  // namespace gloss::store

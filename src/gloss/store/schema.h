@@ -4,9 +4,9 @@
 
 namespace gloss::store {
 
-inline constexpr std::int64_t kSchemaVersion = 1;
+inline constexpr std::int64_t kSchemaVersion = 2;
 
-/// Makes the tables of a new file, or checks that an old one is of this schema.
+/// Makes the tables of a new file; an old one's are brought to this schema, unless the file may only be read.
 /// Errors: bad_input: another program's database, or a newer gloss's.
 void prepare_schema(Database& database);
 
