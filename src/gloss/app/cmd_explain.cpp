@@ -172,8 +172,8 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   keep_example_settings(store, run, o.examples);
   save_settings(run, "explain", cli);
 
-  std::unique_ptr<llm::Client> client;
-  if (row.needs_llm) client = std::make_unique<llm::Client>(client_options(o.llm), store);
+  std::unique_ptr<llm::LanguageModel> client;
+  if (row.needs_llm) client = open_language_model(o.llm, store, o.common.thread_count());
   std::unique_ptr<explain::DefaultExplainer> explainer;
   if (client) {
     explainer = std::make_unique<explain::DefaultExplainer>(*client, data.tokenizer, data.tokens,
