@@ -495,6 +495,7 @@ bool NativeModel::Impl::take_token(Job& job, std::span<const float> logits) {
 void NativeModel::Impl::generate() {
   std::vector<model::Generator::Piece> pieces;
   const std::vector<Job*> all = active;
+  pieces.reserve(all.size());
   for (Job* job : all) pieces.push_back({&job->state, std::span(job->reply).last(1)});
   const std::vector<float> logits = read(pieces);
   const std::size_t width = logits.size() / all.size();

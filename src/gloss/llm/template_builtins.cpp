@@ -267,6 +267,7 @@ const std::map<std::string_view, Test>& tests() {
 template <class Table>
 std::string known_names(const Table& table) {
   std::vector<std::string_view> names;
+  names.reserve(table.size());
   for (const auto& [name, unused] : table) names.push_back(name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
