@@ -22,6 +22,7 @@
 #include "gloss/base/utf8.h"
 #include "gloss/llm/chat_template.h"
 #include "gloss/llm/prefix_plan.h"
+#include "gloss/llm/token_choice.h"
 #include "gloss/model/generator.h"
 #include "gloss/text/tokenizer.h"
 
@@ -94,27 +95,6 @@ std::set<TokenId> ending_tokens(const std::filesystem::path& folder, const text:
     if (id) ends.insert(*id);
   }
   return ends;
-}
-
-/// Log of the sum of exponentials. Requires: not empty.
-double log_sum(std::span<const float> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(double{logit} - largest);
-  return largest + std::log(sum);
-}
-
-TokenId choose(std::span<const float> logits, double temperature, std::optional<Random>& random) {
-  const auto best = std::max_element(logits.begin(), logits.end());
-  if (temperature <= 0.0) return TokenId{static_cast<std::uint32_t>(best - logits.begin())};
-  std::vector<double> weights(logits.size());
-  double total = 0.0;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    total += weights[i] = std::exp((double{logits[i]} - double{*best}) / temperature);
-  double left = random->uniform() * total;
-  std::size_t chosen = 0;
-  while (chosen + 1 < weights.size() && left >= weights[chosen]) left -= weights[chosen++];
-  return TokenId{static_cast<std::uint32_t>(chosen)};
 }
 
 std::string name_of(const std::filesystem::path& folder, const std::string& fingerprint) {
@@ -471,7 +451,7 @@ void NativeModel::Impl::finish_choice(Job& job) {
 
 /// Adds the next token of a reply; whether that ends it.
 bool NativeModel::Impl::take_token(Job& job, std::span<const float> logits) {
-  const TokenId token = choose(logits, job.request.temperature, job.random);
+  const TokenId token = choose_token(logits, job.request.temperature, *job.random);
   if (ends.contains(token)) return true;
   job.reply.push_back(token);
   const std::size_t before = job.text.size();
