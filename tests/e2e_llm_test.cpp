@@ -6,6 +6,7 @@
 #include <charconv>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -179,6 +180,87 @@ TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
   outcome = run_gloss({"explain", run, "--explainer", "cot"});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("explainer 'cot' asks a language model, and --llm names none"));
+}
+
+/// small-model as a language model: it is told that it may read long prompts, and talks nonsense.
+fs::path make_native(const fs::path& folder) {
+  fs::create_directories(folder);
+  for (const char* file : {"model.safetensors", "tokenizer.json"})
+    fs::create_symlink(fs::path(kSmall) / "model" / file, folder / file);
+  std::ifstream in(fs::path(kSmall) / "model/config.json");
+  nlohmann::json config = nlohmann::json::parse(in);
+  config["max_position_embeddings"] = 4096;
+  std::ofstream(folder / "config.json") << config;
+  return folder;
+}
+
+TEST(NativeJob, JudgesByProbabilityGoesOnAfterAnInterruptAndComputesNothingTwice) {
+  const TemporaryFolder folder("native");
+  const std::string run = (folder.path() / "run").string(), cut_run = (folder.path() / "cut").string();
+  const std::string native = "native:" + make_native(folder.path() / "chat").string();
+  make_run(run);
+  Outcome outcome = run_gloss({"explain", run, "--explainer", "pattern", "--latents", "random:6"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  fs::copy(run, cut_run, fs::copy_options::recursive);
+  const auto score = [&](const std::string& where) {
+    return std::vector<std::string>{"score",      where,  "--judge",     "llm", "--llm", native,
+                                    "--shuffled", "none", "--in-flight", "2",   "--json"};
+  };
+  outcome = run_gloss(score(run));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr(" of them computed"));
+  const auto summary = nlohmann::json::parse(outcome.out);
+  ASSERT_EQ(summary["scores"].size(), 2U);
+  for (const auto& row : summary["scores"]) {
+    EXPECT_EQ(row["failed"], 0);
+    EXPECT_GE(row["judgements"], 200);
+    EXPECT_GT(row["auc"]["mean"], 0.0) << "every judgement has a probability";
+    EXPECT_LT(row["auc"]["mean"], 1.0);
+  }
+
+  outcome = run_gloss(score(run));
+  EXPECT_EQ(nlohmann::json::parse(outcome.out), summary);
+  std::vector<std::string> redo = score(run);
+  redo.emplace_back("--redo");
+  outcome = run_gloss(redo);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out), summary) << "the replies are kept with their probabilities";
+  EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("computed")));
+
+  RunOptions stop;
+  stop.signal = SIGINT;
+  stop.signal_after = "scores";
+  stop.progress_as_terminal = true;
+  outcome = run_gloss(score(cut_run), stop);
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  outcome = run_gloss(score(cut_run));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto resumed = nlohmann::json::parse(outcome.out);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(resumed["scores"][i]["judgements"], summary["scores"][i]["judgements"]);
+    EXPECT_NEAR(resumed["scores"][i]["auc"]["mean"], summary["scores"][i]["auc"]["mean"].get<double>(), 1e-3);
+  }
+}
+
+TEST(NativeJob, RepliesWithoutAnExplanationAreCountedAndBadOptionsNamed) {
+  const TemporaryFolder folder("native-explain");
+  const std::string run = (folder.path() / "run").string();
+  const fs::path chat = make_native(folder.path() / "chat");
+  Outcome outcome = run_gloss({"doctor", "--llm", "native:" + chat.string()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("chat@"));
+  EXPECT_THAT(outcome.out, HasSubstr("none: System, User and Assistant with a colon"));
+  make_run(run);
+  outcome = run_gloss({"explain", run, "--llm", "native:" + chat.string(), "--latents", "random:3", "--json"});
+  EXPECT_EQ(outcome.code, 4) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["failed"], 3);
+  EXPECT_THAT(outcome.err, HasSubstr("3 requests (0 from the store, 0 retried, 0 failed)"));
+  outcome = run_gloss({"explain", run, "--llm", "native:/no/such/model"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("/no/such/model: is no folder, wanted a Hugging Face model folder"));
+  outcome = run_gloss({"explain", run, "--llm", "native:" + chat.string(), "--llm-model", "x"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("the folder says which model it is: leave --llm-model out"));
 }
 
 }  // namespace

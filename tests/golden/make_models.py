@@ -2,11 +2,13 @@
 """Makes the golden models: for each family a tiny seeded one, with what transformers computes at every hookpoint.
 
     python3 -m venv venv && venv/bin/pip install torch transformers safetensors
-    venv/bin/python tests/golden/make_models.py
+    venv/bin/python tests/golden/make_models.py [NAME...]
+    venv/bin/python tests/golden/make_models.py --generate [NAME...]   # generated.safetensors alone
 
 Writes tests/golden/models/NAME/: config.json and model.safetensors as save_pretrained leaves them, and golden.safetensors
 with the tokens [B, T], every activation [B, T, width] by gloss's hookpoint name, and the logits [B, T, V], all of one eager
-float32 pass on the CPU. PROVENANCE.md beside it says with which versions the committed files were made.
+float32 pass on the CPU; and generated.safetensors with prompts of several lengths as `generate` goes on with them, greedily.
+PROVENANCE.md beside it says with which versions the committed files were made.
 """
 import pathlib
 import shutil
@@ -18,6 +20,7 @@ from safetensors.torch import save_file
 
 OUT = pathlib.Path(__file__).resolve().parent / "models"
 BATCH, LENGTH, VOCABULARY = 2, 70, 83  # longer than a block of 64 queries
+PROMPTS, GENERATED = (1, 9, 17, 40), 64  # tokens of the prompts; of the texts that become of them
 
 # Sizes of no power of two, so that a mixed-up shape does not fit.
 LLAMA = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=38, num_hidden_layers=3, num_attention_heads=4,
@@ -152,10 +155,38 @@ def make(name, config_class, fields):
     print(f"{name}: {len(recorder.seen)} hookpoints, {sum(f.stat().st_size for f in folder.iterdir()) / 1024:.0f} KiB")
 
 
+def generate(name):
+    """What `generate` makes of prompts of several lengths, with its own cache of keys and values."""
+    folder = OUT / name
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    model.generation_config.eos_token_id = None  # every text gets its full length
+    model.generation_config.pad_token_id = 0
+    torch.manual_seed(len(name))
+    texts, lengths, narrowest = [], [], float("inf")
+    while len(texts) < len(PROMPTS):
+        prompt = torch.randint(1, VOCABULARY, (1, PROMPTS[len(texts)]))
+        with torch.no_grad():
+            out = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_length=GENERATED,
+                                 return_dict_in_generate=True, output_logits=True)
+        best = torch.stack(out.logits)[:, 0].topk(2, dim=-1).values
+        gap = (best[:, 0] - best[:, 1]).min().item()
+        if gap < 1e-3:  # rounding could decide
+            continue
+        narrowest = min(narrowest, gap)
+        assert out.sequences.shape == (1, GENERATED)
+        texts.append(out.sequences[0])
+        lengths.append(prompt.shape[1])
+    save_file({"tokens": torch.stack(texts).to(torch.int32), "prompt_lengths": torch.tensor(lengths, dtype=torch.int32)},
+              folder / "generated.safetensors")
+    print(f"{name}: {len(texts)} texts of {GENERATED} tokens, narrowest choice {narrowest:.1e}")
+
+
 def main():
-    chosen = sys.argv[1:] or list(FAMILIES)
+    chosen = [name for name in sys.argv[1:] if not name.startswith("-")] or list(FAMILIES)
     for name in chosen:
-        make(name, *FAMILIES[name])
+        if "--generate" not in sys.argv:
+            make(name, *FAMILIES[name])
+        generate(name)
     print(f"torch {torch.__version__}, transformers {transformers.__version__}")
 
 

@@ -1,4 +1,4 @@
-// gloss doctor: what this machine, model, coder and endpoint can do.
+// gloss doctor: what this machine, model, coder and language model can do.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -14,6 +14,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/parallel.h"
 #include "gloss/base/quantity.h"
+#include "gloss/llm/chat_template.h"
 #include "gloss/model/subject_model.h"
 #include "gloss/sparse/coder.h"
 #include "gloss/text/tokenizer.h"
@@ -93,15 +94,19 @@ Json describe_coders(const CoderInput& input) {
 
 Json describe_endpoint(const LlmOptions& options) {
   NoCache cache;
-  llm::Client client(client_options(options), cache);
-  Json result = {{"url", options.url}, {"model", client.model()}};
+  const std::unique_ptr<llm::LanguageModel> client = open_language_model(options, cache, available_threads());
+  Json result = {{options.is_native() ? "folder" : "url", options.url}, {"model", client->model()}};
+  if (options.is_native()) {
+    const auto chat = llm::ChatTemplate::load(options.url.substr(options.url.find(':') + 1));
+    result["chat template"] = chat.is_plain() ? "none: System, User and Assistant with a colon" : chat.where();
+  }
   llm::Request request;
   request.messages = {{"user", "Answer with the single word: ready"}};
   request.max_tokens = 16;
-  client.submit(request, [&](const llm::Reply& reply) {
+  client->submit(request, [&](const llm::Reply& reply) {
     result["test reply"] = reply.ok() ? reply.text : "failed: " + reply.failure;
   });
-  client.run();
+  client->run();
   return result;
 }
 
@@ -121,7 +126,7 @@ int doctor(const DoctorOptions& o, Context& context) {
   Json result = {{"machine", machine()}};
   if (!o.model.empty()) result["model"] = describe_model(o.model);
   if (!o.sae.sae.empty()) result["coders"] = describe_coders(o.sae);
-  if (!o.llm.url.empty()) result["endpoint"] = describe_endpoint(o.llm);
+  if (!o.llm.url.empty()) result[o.llm.is_native() ? "language model" : "endpoint"] = describe_endpoint(o.llm);
   if (o.json)
     context.out << result.dump(2) << "\n";
   else

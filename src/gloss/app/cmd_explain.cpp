@@ -268,7 +268,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   std::unique_ptr<llm::LanguageModel> client;
   std::unique_ptr<explain::PromptExplainer> explainer;
   if (chosen.kind == Kind::prompt) {
-    client = std::make_unique<llm::Client>(client_options(o.llm), store);
+    client = open_language_model(o.llm, store, o.common.thread_count());
     explainer = std::make_unique<explain::PromptExplainer>(*client, data.tokenizer, data.tokens, chosen.method,
                                                            explain::PromptExplainerOptions{o.examples.tau, o.prompts});
     keep_method(store, run, "explainer:" + chosen.name, fmt::format("{} {}", client->model(), explainer->fingerprint()),

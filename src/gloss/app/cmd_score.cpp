@@ -289,12 +289,13 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   shuffled_count(o, kind);  // a bad value fails before any work
   save_settings(run, "score", cli);
 
-  std::unique_ptr<llm::Client> client;
+  std::unique_ptr<llm::LanguageModel> client;
   std::unique_ptr<score::LlmJudge> llm_judge;
   if (kind == "llm") {
-    client = std::make_unique<llm::Client>(client_options(o.llm), store);
-    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens,
-                                                  score::LlmJudgeOptions{o.per_prompt, o.prompts});
+    client = open_language_model(o.llm, store, o.common.thread_count());
+    score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
+    judging.by_probability = o.llm.is_native();
+    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
     keep_method(store, run, "judge:" + llm_judge->name(), llm_judge->fingerprint(), o.redo);
   }
   std::uint64_t failed = 0;
@@ -347,7 +348,9 @@ Runner setup_score(CLI::App& cli) {
       "all for the pattern judge, 100 for a language model");
   add_llm(cli, o->llm);
   cli.add_option("--prompts", o->prompts, "folder whose prompt files replace the built-in ones");
-  cli.add_option("--per-prompt", o->per_prompt, "windows a prompt")->check(CLI::Range(1, 20));
+  cli.add_option("--per-prompt", o->per_prompt,
+                 "windows a prompt; a native model is asked about each alone, which costs it nothing")
+      ->check(CLI::Range(1, 20));
   cli.add_flag("--redo", o->redo, "judge again what is judged already");
   cli.add_flag("--json", o->json, "print the summary as JSON");
   add_seed(cli, o->common);

@@ -42,6 +42,8 @@ struct Reply {
 struct Totals {
   std::uint64_t requests = 0, answered = 0, failed = 0, retried = 0, cached = 0;
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+  /// What the program itself computed: prompts without what they shared with others, and replies; 0 behind HTTP.
+  std::uint64_t computed_tokens = 0;
 };
 
 /// Threads: one at a time.

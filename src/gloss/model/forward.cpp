@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "gloss/model/attention.h"
-
 namespace gloss::model {
 namespace {
 
@@ -39,26 +37,33 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 
 class Pass {
  public:
-  Pass(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
-       const Hook& hook, bool normed)
+  Pass(const Config& config, const Weights& weights, const RotaryTable& rotary, const PassInput& input,
+       const Hook& hook)
       : config_(config),
         weights_(weights),
+        input_(input),
         hook_(hook),
-        normed_(normed),
-        shape_{tokens.size(0), tokens.size(1), config.heads, config.kv_heads, config.head_width} {
-    for (std::uint32_t i = 0; i < config.ropes.size(); ++i)
-      tables_.push_back(rotary.rows(config, i, shape_.length, tokens.device()));
+        shape_{input.tokens.size(0), input.tokens.size(1), config.heads, config.kv_heads, config.head_width} {
+    const at::Device device = input.tokens.device();
+    for (std::uint32_t i = 0; i < config.ropes.size(); ++i) {
+      tables_.push_back(input.positions.defined() ? rotary.rows_at(config, i, input.positions, input.positions_end)
+                                                  : rotary.rows(config, i, shape_.length, device));
+    }
   }
 
-  at::Tensor embed(const at::Tensor& tokens) const {
-    at::Tensor stream = at::index_select(weights_.of(Part::embedding), 0, tokens.reshape({-1})).to(weights_.compute);
+  at::Tensor embed() const {
+    at::Tensor stream =
+        at::index_select(weights_.of(Part::embedding), 0, input_.tokens.reshape({-1})).to(weights_.compute);
     if (config_.embedding_scale != 1.0) {
       // Rounded to the type of the stream, as the models were trained.
       stream = stream * at::scalar_tensor(config_.embedding_scale, stream.options());
     }
     if (weights_.of(Part::positions).defined()) {
-      const at::Tensor rows = weights_.of(Part::positions).narrow(0, 0, shape_.length).to(weights_.compute);
-      stream = (stream.view({shape_.batch, shape_.length, -1}) + rows).view({shape_.batch * shape_.length, -1});
+      const at::Tensor& all = weights_.of(Part::positions);
+      const at::Tensor rows =
+          input_.positions.defined() ? at::index_select(all, 0, input_.positions) : all.narrow(0, 0, shape_.length);
+      stream = (stream.view({shape_.batch, shape_.length, -1}) + rows.to(weights_.compute))
+                   .view({shape_.batch * shape_.length, -1});
     }
     return stream;
   }
@@ -92,7 +97,7 @@ class Pass {
 
   /// The norm before the MLP, of `x`. What the hook leaves as it was is computed as without the hook, bit for bit.
   bool mlp_norm(std::uint32_t layer, const at::Tensor& x, at::Tensor& input) const {
-    if (normed_) {
+    if (input_.normed) {
       const bool rms = config_.norm == Norm::rms;
       const at::Tensor own = (rms ? rms_scaled(x, config_.norm_epsilon)
                                   : at::layer_norm(x.to(at::kFloat), {x.size(-1)}, {}, {}, config_.norm_epsilon))
@@ -140,8 +145,9 @@ class Pass {
       q = rotate(q, tables_[own.rope]);
       k = rotate(k, tables_[own.rope]);
     }
-    at::Tensor heads = attend(q, k, all.narrow(2, s.heads + s.groups, s.groups), s,
-                              {own.attention_scale, config_.attention_cap, own.window});
+    const at::Tensor v = all.narrow(2, s.heads + s.groups, s.groups);
+    const AttentionOptions options{own.attention_scale, config_.attention_cap, own.window};
+    at::Tensor heads = input_.attend ? input_.attend(layer, q, k, v, options) : attend(q, k, v, s, options);
     if (!see(layer, Site::attn_heads, heads)) return false;
     added = product(heads, Part::attn_out, Part::attn_out_bias, layer);
     return give(layer, Site::attn_output, Site::attn_added, Part::attn_post_norm, added);
@@ -165,18 +171,18 @@ class Pass {
 
   const Config& config_;
   const Weights& weights_;
+  const PassInput& input_;
   const Hook& hook_;
-  bool normed_;
   AttentionShape shape_;
   std::vector<RotaryTable::Rows> tables_;
 };
 
 }  // namespace
 
-at::Tensor forward(const Config& config, const Weights& weights, const RotaryTable& rotary, const at::Tensor& tokens,
-                   const Hook& hook, bool normed) {
-  const Pass pass(config, weights, rotary, tokens, hook, normed);
-  at::Tensor stream = pass.embed(tokens);
+at::Tensor forward(const Config& config, const Weights& weights, const RotaryTable& rotary, const PassInput& input,
+                   const Hook& hook) {
+  const Pass pass(config, weights, rotary, input, hook);
+  at::Tensor stream = pass.embed();
   for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
     if (!pass.run_layer(layer, stream)) return {};
   }

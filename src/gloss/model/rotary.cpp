@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numbers>
 
@@ -77,6 +78,14 @@ RotaryTable::Rows RotaryTable::rows(const Config& config, std::uint32_t rope, st
     made = {at::cos(angles).mul_(amplitude).to(device), at::sin(angles).mul_(amplitude).to(device)};
   }
   return {made.cos.narrow(0, 0, length), made.sin.narrow(0, 0, length)};
+}
+
+RotaryTable::Rows RotaryTable::rows_at(const Config& config, std::uint32_t rope, const at::Tensor& positions,
+                                       std::int64_t end) const {
+  // A text grows token by token: the table is made for twice as many positions each time, not for one more.
+  const auto length = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(end)));
+  const Rows all = rows(config, rope, length, positions.device());
+  return {at::index_select(all.cos, 0, positions), at::index_select(all.sin, 0, positions)};
 }
 
 at::Tensor rotate(const at::Tensor& x, const RotaryTable::Rows& table) {

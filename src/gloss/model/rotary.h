@@ -17,6 +17,8 @@ class RotaryTable {
   };
   /// For config.ropes[rope]. Threads: any.
   Rows rows(const Config& config, std::uint32_t rope, std::int64_t length, at::Device device) const;
+  /// The rows of these positions. Shapes: positions [T] i64 on the device wanted, all below `end`.
+  Rows rows_at(const Config& config, std::uint32_t rope, const at::Tensor& positions, std::int64_t end) const;
 
  private:
   mutable std::mutex mutex_;

@@ -1,7 +1,6 @@
 #include "gloss/model/subject_model.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,8 +8,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/output_file.h"
-#include "gloss/model/forward.h"
-#include "gloss/model/torch_tensor.h"
+#include "gloss/model/subject_model_impl.h"
 
 namespace gloss::model {
 namespace {
@@ -52,90 +50,6 @@ std::string read_config(const std::filesystem::path& folder) {
   return read_file(folder / "config.json");
 }
 
-/// T. Errors: bad_input when the tokens are no [B, T] of ids below the vocabulary, or T is over the model's context.
-std::uint32_t check_tokens(std::span<const TokenId> tokens, std::uint32_t batch, const Config& config) {
-  if (tokens.empty() || batch == 0 || tokens.size() % batch != 0)
-    fail_input("tokens", fmt::format("{} tokens are no batch of {} contexts of one length", tokens.size(), batch));
-  const std::size_t length = tokens.size() / batch;
-  if (length > config.max_context)
-    fail_input("tokens",
-               fmt::format("a context of {} tokens is longer than the model's {}", length, config.max_context),
-               "the number of positions in config.json is the limit; choose a smaller --ctx-len");
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (to_index(tokens[i]) >= config.vocabulary)
-      fail_input("tokens",
-                 fmt::format("token {} at position {} of context {} is not below the vocabulary of {}",
-                             to_index(tokens[i]), i % length, i / length, config.vocabulary),
-                 "the tokenizer belongs to another model");
-  }
-  return static_cast<std::uint32_t>(length);
-}
-
-at::Tensor to_torch(std::span<const TokenId> tokens, std::uint32_t batch, at::Device device) {
-  at::Tensor ids = at::empty({static_cast<std::int64_t>(tokens.size())}, at::kLong);
-  std::transform(tokens.begin(), tokens.end(), ids.data_ptr<std::int64_t>(),
-                 [](TokenId id) { return static_cast<std::int64_t>(to_index(id)); });
-  return ids.view({batch, -1}).to(device);
-}
-
-/// Runs `work` without gradients; what libtorch throws (out of memory above all) becomes an Error.
-template <class Work>
-auto guarded(const Work& work) {
-  const at::NoGradGuard no_gradients;
-  try {
-    return work();
-  } catch (const c10::Error& e) {
-    fail_system("libtorch", e.what_without_backtrace(), "if memory ran out, use a smaller batch or shorter contexts");
-  }
-}
-
-}  // namespace
-
-struct SubjectModel::Impl {
-  Config config;
-  Weights weights;
-  std::string fingerprint;
-  at::Device device = at::kCPU;
-  RotaryTable rotary;
-
-  /// The pass, with the edits made before `hook` sees the place.
-  at::Tensor run(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits, const Hook& hook,
-                 bool normed = false) const {
-    check_tokens(tokens, batch, config);
-    std::vector<at::Tensor> values;
-    values.reserve(edits.size());
-    for (const Edit& edit : edits) {
-      values.push_back(unwrap(edit.value).to(device, weights.compute));
-      normed = normed || edit.at.site == Site::mlp_normed;
-    }
-    const Hook edited = [&](Hookpoint here, at::Tensor& x) {
-      for (std::size_t i = 0; i < edits.size(); ++i) {
-        if (edits[i].at == here) x = edits[i].how == Edit::How::add ? x + values[i] : values[i].expand(x.sizes());
-      }
-      return hook(here, x);
-    };
-    return forward(config, weights, rotary, to_torch(tokens, batch, device), edited, normed);
-  }
-  void check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.hookpoints()); }
-  std::uint32_t width(Hookpoint hookpoint) const {
-    if (hookpoint.site == Site::mlp_hidden) return config.hidden;
-    if (hookpoint.site == Site::attn_heads) return config.heads * config.head_width;
-    return config.width;
-  }
-  void check(std::span<const Edit> edits, std::size_t rows) const {
-    for (const Edit& edit : edits) {
-      check(edit.at);
-      const Tensor& v = edit.value;
-      const bool fits = v.rows() == 1 || v.rows() == static_cast<std::int64_t>(rows);
-      if (!fits || v.columns() != width(edit.at))
-        fail_input(fmt::format("edit at {}", edit.at.name()),
-                   fmt::format("is [{}, {}], wanted [{}, {}]", v.rows(), v.columns(), rows, width(edit.at)));
-    }
-  }
-};
-
-namespace {
-
 /// Where the files' names lack what the plan's begin with, or have something else there, takes that.
 void adapt_names(std::vector<PlannedTensor>& plan, const Architecture& family, const WeightFiles& files) {
   const std::string first = plan.front().name;
@@ -151,6 +65,73 @@ void adapt_names(std::vector<PlannedTensor>& plan, const Architecture& family, c
 }
 
 }  // namespace
+
+void check_ids(std::span<const TokenId> tokens, const Config& config, std::size_t length) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (to_index(tokens[i]) >= config.vocabulary)
+      fail_input("tokens",
+                 fmt::format("token {} at position {} of context {} is not below the vocabulary of {}",
+                             to_index(tokens[i]), i % length, i / length, config.vocabulary),
+                 "the tokenizer belongs to another model");
+  }
+}
+
+std::uint32_t check_tokens(std::span<const TokenId> tokens, std::uint32_t batch, const Config& config) {
+  if (tokens.empty() || batch == 0 || tokens.size() % batch != 0)
+    fail_input("tokens", fmt::format("{} tokens are no batch of {} contexts of one length", tokens.size(), batch));
+  const std::size_t length = tokens.size() / batch;
+  if (length > config.max_context)
+    fail_input("tokens",
+               fmt::format("a context of {} tokens is longer than the model's {}", length, config.max_context),
+               "the number of positions in config.json is the limit; choose a smaller --ctx-len");
+  check_ids(tokens, config, length);
+  return static_cast<std::uint32_t>(length);
+}
+
+at::Tensor to_torch(std::span<const TokenId> tokens, std::uint32_t batch, at::Device device) {
+  at::Tensor ids = at::empty({static_cast<std::int64_t>(tokens.size())}, at::kLong);
+  std::transform(tokens.begin(), tokens.end(), ids.data_ptr<std::int64_t>(),
+                 [](TokenId id) { return static_cast<std::int64_t>(to_index(id)); });
+  return ids.view({batch, -1}).to(device);
+}
+
+at::Tensor SubjectModel::Impl::run(std::span<const TokenId> tokens, std::uint32_t batch, std::span<const Edit> edits,
+                                   const Hook& hook, bool normed) const {
+  check_tokens(tokens, batch, config);
+  PassInput input{to_torch(tokens, batch, device)};
+  input.normed = normed;
+  std::vector<at::Tensor> values;
+  values.reserve(edits.size());
+  for (const Edit& edit : edits) {
+    values.push_back(unwrap(edit.value).to(device, weights.compute));
+    input.normed = input.normed || edit.at.site == Site::mlp_normed;
+  }
+  return forward(config, weights, rotary, input, [&](Hookpoint here, at::Tensor& x) {
+    for (std::size_t i = 0; i < edits.size(); ++i) {
+      if (edits[i].at == here) x = edits[i].how == Edit::How::add ? x + values[i] : values[i].expand(x.sizes());
+    }
+    return hook(here, x);
+  });
+}
+
+void SubjectModel::Impl::check(Hookpoint hookpoint) const { Hookpoint::parse(hookpoint.name(), config.hookpoints()); }
+
+std::uint32_t SubjectModel::Impl::width(Hookpoint hookpoint) const {
+  if (hookpoint.site == Site::mlp_hidden) return config.hidden;
+  if (hookpoint.site == Site::attn_heads) return config.heads * config.head_width;
+  return config.width;
+}
+
+void SubjectModel::Impl::check(std::span<const Edit> edits, std::size_t rows) const {
+  for (const Edit& edit : edits) {
+    check(edit.at);
+    const Tensor& v = edit.value;
+    const bool fits = v.rows() == 1 || v.rows() == static_cast<std::int64_t>(rows);
+    if (!fits || v.columns() != width(edit.at))
+      fail_input(fmt::format("edit at {}", edit.at.name()),
+                 fmt::format("is [{}, {}], wanted [{}, {}]", v.rows(), v.columns(), rows, width(edit.at)));
+  }
+}
 
 SubjectModel SubjectModel::load(const std::filesystem::path& folder, const LoadOptions& options) {
   const auto impl = std::make_shared<Impl>();

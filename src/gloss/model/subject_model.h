@@ -62,6 +62,7 @@ class SubjectModel {
   static double mean_loss(const Tensor& logits, std::span<const TokenId> tokens, std::uint32_t batch);
 
  private:
+  friend class Generator;
   struct Impl;
   std::shared_ptr<const Impl> impl_;
 };

@@ -16,14 +16,17 @@ namespace {
 /// Added when a window is asked about again, so that the question differs from the one that was answered badly.
 constexpr std::string_view kReminder = "\nReply with the JSON array alone: [0] or [1].";
 
-const std::vector<std::string>& detection_places() {
-  static const std::vector<std::string> names = {"explanation", "windows", "?count"};
+/// What is filled into a prompt: `windows` and perhaps their count, or one `window`; marks for fuzz.
+std::vector<std::string> places(Scorer scorer, bool one) {
+  std::vector<std::string> names = {"explanation", one ? "window" : "windows"};
+  if (!one) names.emplace_back("?count");
+  if (scorer == Scorer::fuzz) names.insert(names.end(), {"?open", "?close"});
   return names;
 }
 
-const std::vector<std::string>& fuzz_places() {
-  static const std::vector<std::string> names = {"explanation", "windows", "?count", "?open", "?close"};
-  return names;
+llm::PromptTemplate load_prompt(Scorer scorer, const LlmJudgeOptions& options) {
+  const std::string name = std::string(name_of(scorer)) + (options.by_probability ? "_one" : "");
+  return llm::PromptTemplate::load(name, options.prompts, places(scorer, options.by_probability));
 }
 
 Judgement unanswered(const Question& question) {
@@ -83,8 +86,8 @@ LlmJudge::LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       tokens_(tokens),
       options_(std::move(options)),
-      detection_(llm::PromptTemplate::load("detection", options_.prompts, detection_places())),
-      fuzz_(llm::PromptTemplate::load("fuzz", options_.prompts, fuzz_places())) {
+      detection_(load_prompt(Scorer::detection, options_)),
+      fuzz_(load_prompt(Scorer::fuzz, options_)) {
   if (options_.per_prompt < 1 || options_.per_prompt > 20) {
     throw Error(ErrorKind::usage, "LLM judge",
                 fmt::format("{} windows per prompt, wanted 1 to 20", options_.per_prompt));
@@ -95,7 +98,9 @@ std::string LlmJudge::fingerprint() const {
   Hasher hash;
   hash.add(detection_.fingerprint());
   hash.add(fuzz_.fingerprint());
-  hash.add(fmt::format("per_prompt {} max_tokens {}", options_.per_prompt, options_.max_tokens));
+  hash.add(options_.by_probability
+               ? std::string("by probability")
+               : fmt::format("per_prompt {} max_tokens {}", options_.per_prompt, options_.max_tokens));
   return hash.digest_hex();
 }
 
@@ -113,8 +118,9 @@ void LlmJudge::submit(Scorer scorer, const explain::Explanation& explanation, st
     asked->done({});
     return;
   }
-  for (std::size_t first = 0; first < asked->questions.size(); first += options_.per_prompt) {
-    ask(asked, first, std::min<std::size_t>(options_.per_prompt, asked->questions.size() - first), false);
+  const std::size_t per_prompt = options_.by_probability ? 1 : options_.per_prompt;
+  for (std::size_t first = 0; first < asked->questions.size(); first += per_prompt) {
+    ask(asked, first, std::min<std::size_t>(per_prompt, asked->questions.size() - first), false);
   }
 }
 
@@ -132,12 +138,16 @@ std::vector<std::string> LlmJudge::texts(const Case& asked, std::size_t first, s
 }
 
 std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t first, std::size_t count) const {
-  const std::string explanation = llm::as_json_string(asked.explanation);
-  if (asked.scorer == Scorer::detection) {
-    return detection_.fill({{"explanation", explanation},
-                            {"windows", llm::numbered(texts(asked, first, count, {}))},
-                            {"count", std::to_string(count)}});
-  }
+  const auto fill = [&](const llm::PromptTemplate& prompt, const explain::Delimiters& pair) {
+    const std::vector<std::string> shown = texts(asked, first, count, pair);
+    return prompt.fill({{"explanation", llm::as_json_string(asked.explanation)},
+                        {"windows", llm::numbered(shown)},
+                        {"window", llm::as_json_string(shown.front())},
+                        {"count", std::to_string(count)},
+                        {"open", pair.open},
+                        {"close", pair.close}});
+  };
+  if (asked.scorer == Scorer::detection) return fill(detection_, {});
   const explain::Delimiters pair = explain::choose_delimiters([&](const explain::Delimiters& candidate) {
     if (explain::is_ambiguous(asked.explanation, candidate, 0)) return true;
     const std::vector<std::string> shown = texts(asked, first, count, candidate);
@@ -148,11 +158,7 @@ std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t firs
     }
     return false;
   });
-  return fuzz_.fill({{"explanation", explanation},
-                     {"windows", llm::numbered(texts(asked, first, count, pair))},
-                     {"count", std::to_string(count)},
-                     {"open", pair.open},
-                     {"close", pair.close}});
+  return fill(fuzz_, pair);
 }
 
 void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again) {
@@ -160,9 +166,25 @@ void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::s
   request.messages = messages(*asked, first, count);
   if (again) request.messages.back().content += kReminder;
   request.max_tokens = options_.max_tokens;
+  if (options_.by_probability) {
+    request.max_tokens = 1;
+    request.choices = {"0", "1"};
+    client_->submit(request, [this, asked, first](const llm::Reply& reply) { take_probability(asked, first, reply); });
+    return;
+  }
   client_->submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
     take(asked, first, count, again, reply);
   });
+}
+
+void LlmJudge::take_probability(const std::shared_ptr<Case>& asked, std::size_t index, const llm::Reply& reply) {
+  Judgement& judgement = asked->judgements[index];
+  judgement.call_hash = reply.hash;
+  if (reply.ok() && reply.probabilities.size() == 2) {
+    judgement.probability = static_cast<float>(reply.probabilities[1]);
+    judgement.verdict = judgement.probability >= 0.5F ? Verdict::yes : Verdict::no;
+  }
+  if (--asked->open == 0) asked->done(std::move(asked->judgements));
 }
 
 void LlmJudge::take(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again,

@@ -22,11 +22,16 @@ struct LlmJudgeOptions {
   std::uint32_t per_prompt = 5;   // windows in one prompt, 1 to 20
   std::filesystem::path prompts;  // a folder with detection.txt and fuzz.txt of one's own; "" = the built-in texts
   std::uint32_t max_tokens = 256;
+  /// One window a prompt, detection_one.txt and fuzz_one.txt, and the reply is how probable 0 and 1 are: for models
+  /// that can say so (llm::Reply::probabilities), of which the native engine reads them without generating anything.
+  bool by_probability = false;
 };
 
 /// Questions go out in prompts of `per_prompt`, the last one of what is left. A prompt whose answer cannot be read is
 /// asked once more, each window alone; what cannot be read then, and what the server never answered, is
-/// Verdict::failed. Threads: one at a time, the client's.
+/// Verdict::failed. By probability, a judgement's probability is that of 1 given that the answer is 0 or 1, and the
+/// verdict is yes from 0.5 on; no window is asked about twice, and one without probabilities is Verdict::failed.
+/// Threads: one at a time, the client's.
 class LlmJudge : public Judge {
  public:
   /// Lifetime: `client` must outlive this; tokenizer and tokens are handles, kept as copies. Errors: usage for
@@ -47,6 +52,7 @@ class LlmJudge : public Judge {
  private:
   struct Case;
   void ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again);
+  void take_probability(const std::shared_ptr<Case>& asked, std::size_t index, const llm::Reply& reply);
   void take(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again,
             const llm::Reply& reply);
   std::vector<llm::Message> messages(const Case& asked, std::size_t first, std::size_t count) const;

@@ -367,6 +367,83 @@ TEST(LlmJudge, PromptsHoldOneToTwentyWindows) {
 
 using Answers = std::optional<std::vector<bool>>;
 
+/// Says how probable 1 is by what the prompt's last line holds; fails for some.
+class WeighingModel : public llm::LanguageModel {
+ public:
+  const std::string& model() const override { return name_; }
+  void submit(const llm::Request& request, Callback done) override { queue_.emplace_back(request, std::move(done)); }
+  void run() override {
+    for (std::size_t i = 0; i < queue_.size(); ++i) {
+      const llm::Request& request = queue_[i].first;
+      const std::string& prompt = request.messages.back().content;
+      llm::Reply reply;
+      reply.hash = std::to_string(i);
+      const double p = prompt.find("glad") != std::string::npos   ? 0.9
+                       : prompt.find("even") != std::string::npos ? 0.5
+                                                                  : 0.2;
+      if (prompt.find("awful") != std::string::npos) {
+        reply.failure = "no";
+      } else {
+        reply.text = "1";
+        if (prompt.find("silent") == std::string::npos) reply.probabilities = {1.0 - p, p};
+      }
+      queue_[i].second(reply);
+    }
+  }
+  llm::Totals totals() const override { return {}; }
+  const std::vector<std::pair<llm::Request, Callback>>& asked() const { return queue_; }
+
+ private:
+  std::string name_ = "weighing";
+  std::vector<std::pair<llm::Request, Callback>> queue_;
+};
+
+TEST(LlmJudge, ByProbabilityAsksAboutEachWindowOnceAndKeepsWhatTheModelSays) {
+  const std::vector<std::string> texts = {"so glad.", "a stone", "even.", "awful.", "silent.", "\"glad\" it is"};
+  for (const Scorer scorer : {Scorer::detection, Scorer::fuzz}) {
+    WeighingModel model;
+    LlmJudgeOptions options;
+    options.by_probability = true;
+    LlmJudge judge(model, byte_tokenizer(), byte_tokens(texts, testing::TempDir()), options);
+    std::vector<Question> questions;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      Question q;
+      q.window = byte_window(texts, i, "");
+      q.marked.assign(q.window.activation.size(), false);
+      q.marked.back() = true;
+      questions.push_back(q);
+    }
+    std::vector<Judgement> got;
+    judge.submit(scorer, explanation_of("a feeling"), questions,
+                 [&](std::vector<Judgement> all) { got = std::move(all); });
+    judge.run();
+    EXPECT_THAT(verdicts(got), ElementsAre(Y, N, Y, F, F, Y));
+    std::vector<float> probabilities;
+    for (const Judgement& j : got) probabilities.push_back(j.probability);
+    EXPECT_THAT(probabilities, ElementsAre(0.9F, 0.2F, 0.5F, -1.0F, -1.0F, 0.9F));
+    EXPECT_EQ(got[3].call_hash, "3");
+    ASSERT_EQ(model.asked().size(), texts.size()) << "what failed is not asked again";
+    const llm::Request& first = model.asked()[0].first;
+    const llm::Request& last = model.asked()[5].first;
+    EXPECT_THAT(first.choices, ElementsAre("0", "1"));
+    EXPECT_EQ(first.max_tokens, 1U);
+    // All that comes before the window is the same for every window of an explanation.
+    ASSERT_EQ(first.messages.size(), last.messages.size());
+    for (std::size_t m = 0; m + 1 < first.messages.size(); ++m)
+      EXPECT_EQ(first.messages[m].content, last.messages[m].content);
+    const std::string& a = first.messages.back().content;
+    const std::string& b = last.messages.back().content;
+    const std::string shared = "Description: \"a feeling\"\nExcerpt: \"";
+    EXPECT_TRUE(a.starts_with(shared)) << a;
+    EXPECT_TRUE(b.starts_with(shared)) << b;
+    EXPECT_THAT(b, HasSubstr("\\\"glad\\\" it is"));
+    EXPECT_EQ(b.find("<< >>") != std::string::npos, scorer == Scorer::fuzz);
+    EXPECT_TRUE(a.ends_with("\"")) << "nothing stands after the window";
+    const LlmJudge other(model, byte_tokenizer(), byte_tokens(texts, testing::TempDir()), {});
+    EXPECT_NE(judge.fingerprint(), other.fingerprint());
+  }
+}
+
 TEST(ParseAnswers, TakesTheLastListThatFits) {
   const std::pair<const char*, Answers> replies[] = {
       {"[1, 0, 1]", std::vector<bool>{true, false, true}},

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "gloss/base/error.h"
 
 namespace gloss::store {
@@ -40,7 +42,8 @@ CREATE TABLE reply (
   text ANY NOT NULL,  -- TEXT as it is, or BLOB: a zstd frame
   failure TEXT NOT NULL,
   prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL
+  completion_tokens INTEGER NOT NULL,
+  probabilities BLOB  -- f64 little-endian [choices of the request]; NULL when there are none
 ) STRICT;
 
 CREATE TABLE explanation (
@@ -92,7 +95,7 @@ FROM score s JOIN name h ON h.id = s.hookpoint JOIN name e ON e.id = s.explainer
   JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge;
 )sql";
 
-/// What schema 2 adds to schema 1.
+/// What schema 2 adds to schema 1; a new file gets it too.
 constexpr const char* kSecond = R"sql(
 ALTER TABLE latent ADD COLUMN silent_wanted INTEGER NOT NULL DEFAULT 0;  -- silent test windows
 ALTER TABLE latent ADD COLUMN silent_found INTEGER NOT NULL DEFAULT 0;
@@ -108,6 +111,10 @@ CREATE TABLE hard_negative (  -- where a silent window that is not a random one 
   PRIMARY KEY (hookpoint, latent, start)
 ) STRICT, WITHOUT ROWID;
 )sql";
+
+/// What makes a file of schema i + 1 one of schema i + 2.
+constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {kSecond,
+                                                               "ALTER TABLE reply ADD COLUMN probabilities BLOB"};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -128,12 +135,14 @@ void check_owner(const Database& database) {
   if (version < 1) fail_input(database.name(), fmt::format("has schema {}, wanted {}", version, kSchemaVersion));
 }
 
-/// From schema 1. Another process may be doing the same: look again once the file is ours alone.
+/// Requires: a version this gloss knows.
 void upgrade(Database& database) {
+  if (database.pragma("user_version") == kSchemaVersion || database.read_only()) return;
   database.execute("BEGIN IMMEDIATE");
-  if (database.pragma("user_version") == 1) {
-    database.execute(kSecond);
-    database.execute("PRAGMA user_version = 2");
+  // Another process may have done it meanwhile.
+  for (std::int64_t version = database.pragma("user_version"); version < kSchemaVersion; ++version) {
+    database.execute(kUpgrades[static_cast<std::size_t>(version - 1)]);
+    database.execute(fmt::format("PRAGMA user_version = {}", version + 1));
   }
   database.execute("COMMIT");
 }
@@ -154,7 +163,7 @@ void prepare_schema(Database& database) {
     database.execute("COMMIT");
   }
   check_owner(database);
-  if (database.pragma("user_version") < kSchemaVersion) upgrade(database);
+  upgrade(database);
 }
 
 }  // namespace gloss::store

@@ -4,9 +4,9 @@
 
 namespace gloss::store {
 
-inline constexpr std::int64_t kSchemaVersion = 2;
+inline constexpr std::int64_t kSchemaVersion = 3;
 
-/// Makes the tables of a new file, or brings an older one to this schema; what it holds stays.
+/// Makes the tables of a new file; an old one's are brought to this schema, unless the file may only be read.
 /// Errors: bad_input: another program's database, or a newer gloss's.
 void prepare_schema(Database& database);
 

@@ -56,8 +56,8 @@ struct StoreOptions {
 /// Threads: one at a time. One process writes; others may read (WAL).
 class Store : public llm::ReplyCache {
  public:
-  /// Creates the file and its tables when missing. Errors: bad_input when it is no results.db or of a newer schema;
-  /// failed (disk).
+  /// Creates the file and its tables when missing; brings a file of an older schema to this one's. Errors: bad_input
+  /// when it is no results.db or of a newer schema; failed (disk).
   explicit Store(const std::filesystem::path& file) : Store(file, StoreOptions{}) {}
   Store(const std::filesystem::path& file, const StoreOptions& options);
   ~Store() override;

@@ -42,7 +42,7 @@ TEST(StoreFaults, ANewerSchemaIsRefused) {
   Outsider(folder.file()).execute("PRAGMA user_version = 7");
   EXPECT_THAT(
       message_of([&] { Store store(folder.file()); }),
-      AllOf(HasSubstr("has schema 7, this gloss knows up to 2"), HasSubstr("hint: it was written by a newer gloss")));
+      AllOf(HasSubstr("has schema 7, this gloss knows up to 3"), HasSubstr("hint: it was written by a newer gloss")));
 }
 
 TEST(StoreFaults, AFolderThatIsNotThereSaysSo) {
@@ -240,6 +240,7 @@ std::string small_file() {
     llm::Reply reply;
     reply.hash = std::string(32, 'a');
     reply.text = std::string(3000, 'y');
+    reply.probabilities = {0.25, 0.75};
     store.put(reply);
   }
   return read_file(folder.file());
@@ -287,7 +288,9 @@ TEST(StoreFaults, ValuesThatGlossNeverWritesAreNamed) {
         Case{"UPDATE latent SET status = 3", "latent.status is 3, wanted 0 to 2"},
         Case{"UPDATE score SET per_quantile = x'00'", "score.per_quantile has 1 bytes, wanted a multiple of 24"},
         Case{"UPDATE score SET tp = -5", "score count is -5"},
-        Case{"UPDATE reply SET text = x'0102030405'", "holds a reply that is no zstd frame"}}) {
+        Case{"UPDATE reply SET text = x'0102030405'", "holds a reply that is no zstd frame"},
+        Case{"UPDATE reply SET probabilities = x'00'", "reply.probabilities has 1 bytes, wanted a multiple of 8"},
+        Case{"UPDATE reply SET probabilities = x'0000000000000040'", "reply.probabilities holds 2, wanted 0 to 1"}}) {
     const TestFolder folder;
     write_file(folder.file(), small_file());
     Outsider(folder.file()).execute(c.sql);

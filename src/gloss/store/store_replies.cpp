@@ -2,8 +2,11 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "gloss/base/error.h"
 #include "gloss/store/store.h"
@@ -12,8 +15,11 @@
 namespace gloss::store {
 namespace {
 
+static_assert(std::endian::native == std::endian::little, "probabilities are stored as they lie in memory");
+
 constexpr std::size_t kHashBytes = 16;
 constexpr int kCompressionLevel = 3;
+constexpr std::size_t kMostChoices = 4096;
 constexpr unsigned long long kLargestReply = 64ULL << 20;
 
 int hex_value(char c) {
@@ -54,6 +60,19 @@ std::string decompressed(std::string_view frame, const std::string& where) {
                "the file is damaged");
   }
   return text;
+}
+
+std::vector<double> unpack_probabilities(std::string_view packed, const std::string& where) {
+  if (packed.size() % sizeof(double) != 0 || packed.size() / sizeof(double) > kMostChoices) {
+    fail_input(where, fmt::format("reply.probabilities has {} bytes, wanted a multiple of {}, at most {} times",
+                                  packed.size(), sizeof(double), kMostChoices));
+  }
+  std::vector<double> probabilities(packed.size() / sizeof(double));
+  if (!packed.empty()) std::memcpy(probabilities.data(), packed.data(), packed.size());
+  for (const double p : probabilities) {
+    if (!(p >= 0.0 && p <= 1.0)) fail_input(where, fmt::format("reply.probabilities holds {}, wanted 0 to 1", p));
+  }
+  return probabilities;
 }
 
 }  // namespace
@@ -112,13 +131,24 @@ std::int64_t Store::Impl::make_call(std::string_view hash) {
 void Store::put(const llm::Reply& reply) {
   Impl::Write write(*impl_);
   const std::int64_t call = impl_->make_call(reply.hash);
-  constexpr const char* kInsert = "INSERT OR REPLACE INTO reply VALUES (?1, ?2, ?3, ?4, ?5)";
   const std::string frame = compressed(reply.text);
-  if (frame.empty()) {
-    Query(impl_->db.kept(kInsert), call, reply.text, reply.failure, reply.prompt_tokens, reply.completion_tokens).run();
-  } else {
-    Query(impl_->db.kept(kInsert), call, bytes_of(frame), reply.failure, reply.prompt_tokens, reply.completion_tokens)
+  const auto insert = [&](const auto& text, const auto& probabilities) {
+    Query(impl_->db.kept("INSERT OR REPLACE INTO reply (call, text, failure, prompt_tokens, completion_tokens, "
+                         "probabilities) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
+          call, text, reply.failure, reply.prompt_tokens, reply.completion_tokens, probabilities)
         .run();
+  };
+  const auto insert_text = [&](const auto& probabilities) {
+    if (frame.empty()) {
+      insert(reply.text, probabilities);
+    } else {
+      insert(bytes_of(frame), probabilities);
+    }
+  };
+  if (reply.probabilities.empty()) {
+    insert_text(Query::Null{});
+  } else {
+    insert_text(std::as_bytes(std::span(reply.probabilities)));
   }
   write.done();
 }
@@ -126,7 +156,8 @@ void Store::put(const llm::Reply& reply) {
 std::optional<llm::Reply> Store::find(std::string_view hash) {
   const std::int64_t call = impl_->find_call(hash);
   if (call == 0) return std::nullopt;
-  Query query(impl_->db.kept("SELECT text, failure, prompt_tokens, completion_tokens FROM reply WHERE call = ?1"),
+  Query query(impl_->db.kept("SELECT text, failure, prompt_tokens, completion_tokens, probabilities FROM reply "
+                             "WHERE call = ?1"),
               call);
   if (!query.next() || !query.bytes(1).empty()) return std::nullopt;
   llm::Reply reply;
@@ -135,6 +166,7 @@ std::optional<llm::Reply> Store::find(std::string_view hash) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   reply.prompt_tokens = static_cast<std::uint32_t>(query.bounded(2, kMost, "reply.prompt_tokens"));
   reply.completion_tokens = static_cast<std::uint32_t>(query.bounded(3, kMost, "reply.completion_tokens"));
+  reply.probabilities = unpack_probabilities(query.bytes(4), impl_->db.name());
   reply.from_cache = true;
   reply.hash = hash;
   return reply;

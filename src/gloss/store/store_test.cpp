@@ -334,6 +334,67 @@ TEST(StoredReplies, ThatFailedAreAskedAgain) {
   EXPECT_EQ(store.find(reply.hash)->text, "an answer");
 }
 
+TEST(StoredReplies, KeepTheProbabilitiesOfTheirChoices) {
+  const TestFolder folder;
+  Store store(folder.file());
+  llm::Reply reply = reply_of(std::string(32, 'e'), "1");
+  reply.probabilities = {0.1, 0.9, 0.0};
+  store.put(reply);
+  EXPECT_EQ(store.find(reply.hash)->probabilities, reply.probabilities);
+  reply.text = std::string(10'000, 'x');  // packed
+  reply.probabilities = {1.0};
+  store.put(reply);
+  EXPECT_EQ(store.find(reply.hash)->probabilities, reply.probabilities);
+  EXPECT_EQ(store.find(reply.hash)->text, reply.text);
+  reply.probabilities.clear();
+  store.put(reply);
+  EXPECT_TRUE(store.find(reply.hash)->probabilities.empty());
+  EXPECT_EQ(count_rows(folder.file(), "reply WHERE probabilities IS NULL"), 1);
+}
+
+/// Makes a file as gloss left it before replies had probabilities.
+void take_back_to_schema_1(const std::filesystem::path& file) {
+  Outsider(file).execute(
+      "ALTER TABLE reply DROP COLUMN probabilities; ALTER TABLE latent DROP COLUMN silent_wanted; "
+      "ALTER TABLE latent DROP COLUMN silent_found; DROP TABLE hard_negative; PRAGMA user_version = 1");
+}
+
+TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
+  const TestFolder folder;
+  const llm::Reply old = reply_of(std::string(32, 'a'), "an answer");
+  {
+    Store store(folder.file());
+    store.put(old);
+    store.put_setting("kept", "yes");
+  }
+  take_back_to_schema_1(folder.file());
+  llm::Reply fresh = reply_of(std::string(32, 'b'), "0");
+  fresh.probabilities = {0.75, 0.25};
+  for (int opened = 0; opened < 2; ++opened) {
+    Store store(folder.file());
+    EXPECT_EQ(store.find(old.hash)->text, "an answer");
+    EXPECT_TRUE(store.find(old.hash)->probabilities.empty());
+    EXPECT_EQ(store.setting("kept"), "yes");
+    store.put(fresh);
+    EXPECT_EQ(store.find(fresh.hash)->probabilities, fresh.probabilities);
+  }
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 3);
+}
+
+TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
+  const TestFolder folder;
+  { Store store(folder.file()); }
+  take_back_to_schema_1(folder.file());
+  Outsider writer(folder.file());
+  writer.execute("BEGIN IMMEDIATE");
+  EXPECT_THAT(message_of([&] { Store store(folder.file(), {.busy_timeout_ms = 10}); }, ErrorKind::failed),
+              testing::HasSubstr("is being written by another process"));
+  writer.execute("COMMIT");
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 1);
+  Store store(folder.file());
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 3);
+}
+
 TEST(StoredReplies, AreCompressed) {
   const TestFolder folder;
   std::string text;
