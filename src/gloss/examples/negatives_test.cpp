@@ -37,6 +37,9 @@ NeighbourSource neighbours(const std::vector<std::vector<std::uint32_t>>& near, 
       list.value.push_back(i < of_one.size() ? 0.9F - 0.1F * static_cast<float>(i) : 0.0F);
     }
   }
+  // Every file has this list.
+  weights.of(index::WeightList::cooccurring) = {std::vector<std::uint32_t>(list.id.size(), index::kNoEntry),
+                                                std::vector<float>(list.id.size(), 0.0F)};
   index::write_latent_weights(folder.path() / "weights.safetensors", weights);
   return {index::LatentWeightsReader::open(folder.path() / "weights.safetensors"),
           index::WeightList::decoder_neighbours};
@@ -157,8 +160,8 @@ TEST(NeighbourNegatives, WantNeighboursThatFitTheIndex) {
                                    "hint: gloss cache leaves them in weights.safetensors"));
   EXPECT_THAT(error({neighbours({{1}, {0}, {0}}, 1), nullptr}), HasSubstr("has 3 latents, but "));
   NeighbourSource other = neighbours({{1}, {0}}, 1);
-  other.list = index::WeightList::cooccurring;
-  EXPECT_THAT(error({other, nullptr}), HasSubstr("has no cooccurring, which --negatives mixed wants"));
+  other.list = index::WeightList::encoder_neighbours;
+  EXPECT_THAT(error({other, nullptr}), HasSubstr("has no encoder_neighbours, which --negatives mixed wants"));
   options.negatives = Negatives::semantic;
   EXPECT_THAT(error({}), HasSubstr("none is named\nhint: name its folder with --embedding-model DIR"));
 }

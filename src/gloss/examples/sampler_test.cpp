@@ -58,6 +58,9 @@ NeighbourSource some_neighbours() {
       list.value.push_back(1.0F - 0.1F * static_cast<float>(i));
     }
   }
+  // Every file has this list.
+  weights.of(index::WeightList::cooccurring) = {std::vector<std::uint32_t>(list.id.size(), index::kNoEntry),
+                                                std::vector<float>(list.id.size(), 0.0F)};
   index::write_latent_weights(folder.path() / "weights.safetensors", weights);
   return {index::LatentWeightsReader::open(folder.path() / "weights.safetensors"),
           index::WeightList::decoder_neighbours};

@@ -114,8 +114,9 @@ void write_report(const std::filesystem::path& folder, const RunData& data, cons
   const RunSummary summary = summarize_run(data.explanations, data.scores, options.seed);
   for (const std::string& warning : summary.warnings()) reporter.warn(warning);
   write_file(folder / "scores.csv", scores_csv(data));
-  write_file(folder / "summary.json",
-             summary.to_json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  nlohmann::json numbers = summary.to_json();
+  if (data.negatives) numbers["negatives"] = data.negatives();
+  write_file(folder / "summary.json", numbers.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   write_file(folder / "index.html", page_of(data, summary, options, reporter));
 }
 

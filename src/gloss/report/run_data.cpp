@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "gloss/base/error.h"
+#include "gloss/report/negatives.h"
 
 namespace gloss::report {
 namespace {
@@ -59,6 +61,7 @@ RunData from_store(const store::Store& store) {
   data.judgements = [&store](const store::ScoreRow& row) {
     return store.judgements(row.hookpoint, row.score.latent, row.explainer, row.scorer, row.judge);
   };
+  data.negatives = [&store] { return negatives_json(store); };
   return data;
 }
 

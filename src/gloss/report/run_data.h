@@ -1,6 +1,7 @@
 #pragma once
 /// What a report is made of: rows of the store, and ways to the windows behind them.
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,8 @@ struct RunData {
   score::QuestionOptions questions;  // those the scores were made with, so that shown marks can be made again
   /// The judgements behind one score.
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
+  /// negatives_json() of the store.
+  std::function<nlohmann::json()> negatives;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.

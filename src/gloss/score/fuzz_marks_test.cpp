@@ -184,7 +184,7 @@ TEST(FuzzKinds, AreNamedByShapeAndWindows) {
     }
     return "no error";
   };
-  EXPECT_THAT(error("match", "own"), HasSubstr("did you mean 'matched'?"));
+  EXPECT_THAT(error("matchd", "own"), HasSubstr("did you mean 'matched'?"));
   EXPECT_THAT(error("matched", "silence"), HasSubstr("'silence'"));
   EXPECT_THAT(error("matched", "neighbours"), HasSubstr("leave --fuzz-shape out"));
 }
