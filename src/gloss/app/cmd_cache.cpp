@@ -10,10 +10,12 @@
 
 #include "gloss/app/coder_input.h"
 #include "gloss/app/command.h"
+#include "gloss/app/firing_selection.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/settings.h"
 #include "gloss/app/shards.h"
+#include "gloss/app/statistics_stage.h"
 #include "gloss/app/version.h"
 #include "gloss/app/weights_stage.h"
 #include "gloss/base/error.h"
@@ -42,8 +44,10 @@ struct CacheOptions {
   std::uint64_t memory = std::uint64_t{1} << 30;
   std::uint32_t batch = 32;
   std::string activations = "auto";
+  FiringSelection selection;
   std::string shard;  // "" or "I/N"
   bool no_weights = false;
+  bool json = false;
 };
 
 /// Contexts [first, last) of `contexts`: all of them, or the part that --shard names.
@@ -68,6 +72,7 @@ struct Cached {
   std::string hookpoint;
   sparse::Coder coder;
   model::Hookpoint reads, reconstructs;
+  KeptFirings kept;
   std::unique_ptr<index::Writer> writer;  // null when this index is already complete
 };
 
@@ -79,8 +84,17 @@ constexpr std::uint32_t kCheckpointTokens = 4'000'000;
 
 std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel& subject, Reporter& report) {
   std::vector<Cached> all;
-  for (PlacedCoder& placed : place_coders(o.sae, o.hookpoints, subject, o.common.device, report))
-    all.push_back({placed.hookpoint, std::move(placed.coder), placed.reads, placed.reconstructs, nullptr});
+  for (PlacedCoder& placed : place_coders(o.sae, o.hookpoints, subject, o.common.device, report)) {
+    KeptFirings kept(o.selection, placed.hookpoint, placed.coder.info().latents, o.common.seed);
+    if (kept.none()) {
+      report.info(fmt::format("{}: left out, --latents names none of it", placed.hookpoint));
+      continue;
+    }
+    all.push_back({placed.hookpoint, std::move(placed.coder), placed.reads, placed.reconstructs, std::move(kept),
+                   nullptr});
+  }
+  if (all.empty())
+    throw Error(ErrorKind::usage, "--latents", fmt::format("'{}' names no latent of any hookpoint", o.selection.latents));
   return all;
 }
 
@@ -92,6 +106,7 @@ Inputs inputs_of(const CacheOptions& o, const text::TokenFile& tokens, const mod
                    {"hookpoint", cached.hookpoint},
                    {"activations", o.activations}};
   if (!o.shard.empty()) inputs["shard"] = o.shard;
+  inputs.insert(cached.kept.settings().begin(), cached.kept.settings().end());
   return inputs;
 }
 
@@ -110,6 +125,9 @@ bool is_cached(const CacheOptions& o, const RunFolder& run, const text::TokenFil
     const auto it = metadata.find(key);
     return it != metadata.end() && it->second == value;
   };
+  for (const auto& [key, value] : cached.kept.settings()) {
+    if (!is(key.c_str(), value)) return false;
+  }
   if (!is("tokens_fingerprint", tokens.fingerprint()) || !is("coder_fingerprint", cached.coder.fingerprint()) ||
       !is("model_fingerprint", subject.fingerprint()))
     return false;
@@ -134,22 +152,13 @@ index::WriterOptions writer_options(const CacheOptions& o, const text::TokenFile
                 {"coder_fingerprint", cached.coder.fingerprint()},
                 {"tokens_fingerprint", tokens.fingerprint()},
                 {"gloss_version", version_short()}};
+  w.metadata.insert(cached.kept.settings().begin(), cached.kept.settings().end());
+  w.cached = cached.kept.latents();
   if (!o.shard.empty()) {
     w.metadata[kShardKey] = o.shard;
     w.metadata[kShardActivationsKey] = o.activations;
   }
   return w;
-}
-
-/// Firings of a batch that begins at `first_position`, special tokens left out.
-void collect_firings(const sparse::Encoded& encoded, std::span<const TokenId> ids, const std::vector<bool>& special,
-                     std::uint64_t first_position, std::vector<index::Firing>& out) {
-  out.clear();
-  for (std::size_t row = 0; row < ids.size(); ++row) {
-    if (special[to_index(ids[row])]) continue;
-    for (std::uint64_t j = encoded.offsets[row]; j < encoded.offsets[row + 1]; ++j)
-      out.push_back({encoded.latent[j], static_cast<std::uint32_t>(first_position + row), encoded.value[j]});
-  }
 }
 
 struct Pass {
@@ -233,14 +242,14 @@ void measure_fits(Pass& pass, const RunFolder& run) {
 
 /// Encodes contexts [first, first + count) for every hookpoint that still needs them.
 void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::span<const model::Hookpoint> places,
-                  std::vector<index::Firing>& firings) {
+                  std::vector<index::Firing>& firings, std::vector<index::Firing>& at_special) {
   const Batch batch(pass, first, count, places);
   const std::uint64_t end = batch.begin + batch.ids.size();
   for (Cached& c : pass.cached) {
     if (!c.writer || c.writer->resume_position() >= end) continue;
-    collect_firings(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin, firings);
-    std::erase_if(firings, [&](const index::Firing& f) { return f.position < c.writer->resume_position(); });
-    c.writer->append(firings, end);
+    c.kept.collect(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin,
+                   c.writer->resume_position(), firings, at_special);
+    c.writer->append(firings, end, at_special);
   }
 }
 
@@ -255,7 +264,7 @@ void run_pass(Pass& pass) {
   auto first = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len));
   if (first > begin) pass.report.info(fmt::format("going on at token {}", format_count(static_cast<double>(resume))));
   const std::vector<model::Hookpoint> places = places_of(pass.cached);
-  std::vector<index::Firing> firings;
+  std::vector<index::Firing> firings, at_special;
   std::uint64_t since_checkpoint = 0;
   const auto checkpoint = [&] {
     for (Cached& c : pass.cached) {
@@ -267,7 +276,7 @@ void run_pass(Pass& pass) {
     if (interrupted()) checkpoint();
     stop_if_interrupted();
     const std::uint32_t count = std::min(pass.options.batch, contexts - first);
-    encode_batch(pass, first, count, places, firings);
+    encode_batch(pass, first, count, places, firings, at_special);
     first += count;
     since_checkpoint += std::uint64_t{count} * ctx_len;
     if (since_checkpoint >= kCheckpointTokens) checkpoint();
@@ -276,17 +285,33 @@ void run_pass(Pass& pass) {
   }
 }
 
-void report_index(const index::Reader& reader, Reporter& report) {
-  std::uint32_t dead = 0;
+/// A shard has no statistics: it knows a part of the tokens alone.
+void report_shard(const index::Reader& reader, Reporter& report) {
   std::uint64_t firings = 0;
-  for (std::uint32_t f = 0; f < reader.latent_count(); ++f) {
-    dead += reader.count(LatentId{f}) == 0 ? 1 : 0;
-    firings += reader.count(LatentId{f});
+  for (std::uint32_t f = 0; f < reader.latent_count(); ++f) firings += reader.count(LatentId{f});
+  report.info(fmt::format("{}: {} latents, {} firings at {} tokens of this shard", reader.hookpoint(),
+                          reader.latent_count(), format_count(static_cast<double>(firings)),
+                          format_count(static_cast<double>(reader.token_count() - reader.excluded_token_count()))));
+}
+
+/// Statistics of every hookpoint that lacks them; false when none did.
+bool add_statistics(const CacheOptions& o, const RunFolder& run, const text::TokenFile& tokens,
+                    const std::vector<Cached>& cached, Reporter& report) {
+  bool any = false;
+  for (const Cached& c : cached) {
+    if (o.shard.empty()) any |= make_statistics(run, c.hookpoint, tokens, o.common.thread_count(), report);
   }
-  const std::uint64_t indexed = reader.token_count() - reader.excluded_token_count();
-  report.info(fmt::format("{}: {} latents, {} dead, {} firings at {} tokens ({} special tokens left out)",
-                          reader.hookpoint(), reader.latent_count(), dead, format_count(static_cast<double>(firings)),
-                          format_count(static_cast<double>(indexed)), reader.excluded_token_count()));
+  return any;
+}
+
+int print_summary(const CacheOptions& o, const RunFolder& run, const std::vector<Cached>& cached, Context& context) {
+  if (!o.json) return kDone;
+  nlohmann::ordered_json hookpoints = nlohmann::ordered_json::array();
+  for (const Cached& c : cached) {
+    if (o.shard.empty()) hookpoints.push_back(to_json(c.hookpoint, index::StatisticsReader::open(run.statistics(c.hookpoint))));
+  }
+  context.out << nlohmann::ordered_json{{"run", run.root().string()}, {"hookpoints", hookpoints}}.dump(2) << "\n";
+  return kDone;
 }
 
 /// What latents write and which are near, of every hookpoint that lacks it; false when none did.
@@ -317,9 +342,10 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   }
   save_settings(run, "cache", cli);
   if (pending.empty()) {
-    if (!add_weights(o, run, tokens, subject, cached, context.reporter))
+    const bool statistics = add_statistics(o, run, tokens, cached, context.reporter);
+    if (!add_weights(o, run, tokens, subject, cached, context.reporter) && !statistics)
       context.reporter.info(fmt::format("{}: already cached, nothing to do", o.run));
-    return kDone;
+    return print_summary(o, run, cached, context);
   }
   const text::Tokenizer tokenizer = text::Tokenizer::load(run.tokenizer());
   for (Cached* c : pending) {
@@ -344,15 +370,21 @@ int cache(const CacheOptions& o, const CLI::App& cli, Context& context) {
   const auto excluded = tokens.token_count() - own.size() +
                         static_cast<std::uint64_t>(std::count_if(
                             own.begin(), own.end(), [&](TokenId id) { return pass.special[to_index(id)]; }));
+  const index::IndexedTokens indexed = indexed_tokens(run, tokens, o.common.thread_count());
   for (Cached* c : pending) {
     c->writer->append({}, tokens.token_count());
-    c->writer->finish(tokens.token_count(), excluded, context.reporter);
+    c->writer->finish(tokens.token_count(), excluded, context.reporter, o.shard.empty() ? &indexed : nullptr);
     c->writer.reset();
     write_manifest(run, stage_name(*c), inputs_of(o, tokens, subject, *c), true);
-    report_index(index::Reader::open(run.index(c->hookpoint)), context.reporter);
+    if (o.shard.empty()) {
+      context.reporter.info(describe_line(c->hookpoint, index::StatisticsReader::open(run.statistics(c->hookpoint))));
+    } else {
+      report_shard(index::Reader::open(run.index(c->hookpoint)), context.reporter);
+    }
   }
+  add_statistics(o, run, tokens, cached, context.reporter);
   add_weights(o, run, tokens, subject, cached, context.reporter);
-  return kDone;
+  return print_summary(o, run, cached, context);
 }
 
 }  // namespace
@@ -369,10 +401,12 @@ Runner setup_cache(CLI::App& cli) {
   add_quantity(cli, "--memory", o->memory, "memory for firings before they are spilled to disk, in bytes");
   cli.add_option("--batch", o->batch, "contexts a forward pass")->check(CLI::Range(1, 4096));
   cli.add_option("--activations", o->activations, "auto (f16, f32 where a value leaves its range) or f32");
+  add_firing_selection(cli, o->selection);
   cli.add_option("--shard", o->shard,
                  "I/N: cache the I-th of N parts of the contexts, in a run folder of its own; gloss merge joins them");
   cli.add_flag("--no-weights", o->no_weights,
                "leave out what latents write and which are near (added by the same command without)");
+  cli.add_flag("--json", o->json, "print how many latents of each hookpoint are of which kind, as one JSON document");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
   add_device(cli, o->common);

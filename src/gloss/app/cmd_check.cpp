@@ -15,6 +15,7 @@
 #include "gloss/base/quantity.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/index/reader.h"
+#include "gloss/index/statistics.h"
 #include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
@@ -38,7 +39,7 @@ class Check {
     of("tokens.safetensors", [&] { return tokens(); });
     of("tokenizer.json", [&] { return tokenizer(); });
     for (const std::string& hookpoint : hookpoints())
-      of(fmt::format("latents/{}/index.safetensors", hookpoint), [&] { return index(hookpoint); });
+      check_hookpoint(hookpoint);
     for (const fs::path& spill : spill_folders())
       findings_.push_back({fs::relative(spill, run_.root()).string(), "a cache that was not finished", "",
                            "the same gloss cache command goes on there"});
@@ -49,6 +50,12 @@ class Check {
   }
 
  private:
+  void check_hookpoint(const std::string& hookpoint) {
+    const std::string folder = fmt::format("latents/{}/", hookpoint);
+    of(folder + "index.safetensors", [&] { return index(hookpoint); });
+    if (fs::exists(run_.statistics(hookpoint)))
+      of(folder + "statistics.safetensors", [&] { return statistics(hookpoint); });
+  }
   void of(const std::string& artifact, const std::function<std::string()>& work) {
     stop_if_interrupted();
     reporter_.progress({"check", findings_.size(), 0, "artifacts", artifact});
@@ -111,6 +118,13 @@ class Check {
     for (std::uint32_t f = 0; f < reader.latent_count(); ++f) firings += reader.count(LatentId{f});
     readers_.emplace(hookpoint, reader);
     return fmt::format("{} latents, {} firings", reader.latent_count(), format_count(static_cast<double>(firings)));
+  }
+
+  std::string statistics(const std::string& hookpoint) {
+    const auto statistics = index::StatisticsReader::open(run_.statistics(hookpoint));
+    const auto it = readers_.find(hookpoint);
+    statistics.verify(it == readers_.end() ? index::Reader::open(run_.index(hookpoint)) : it->second);
+    return fmt::format("of {} latents", statistics.latent_count());
   }
 
   std::string results() {

@@ -9,10 +9,13 @@
 #include "gloss/app/command.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/shards.h"
+#include "gloss/app/statistics_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/mapped_file.h"
 #include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
+#include "gloss/formats/checked_file.h"
+#include "gloss/index/layout.h"
 #include "gloss/index/reader.h"
 #include "gloss/index/writer.h"
 #include "gloss/text/token_file.h"
@@ -23,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct MergeOptions {
+  CommonOptions common;
   std::string run;
   std::vector<std::string> shards;
   std::uint64_t memory = std::uint64_t{1} << 30;
@@ -59,7 +63,7 @@ std::vector<Part> open_parts(const MergeOptions& o, const std::string& hookpoint
     for (auto* map : {&found, &wanted}) {
       map->erase(kShardKey);
       map->erase("excluded_token_count");
-      std::erase_if(*map, [](const auto& entry) { return entry.first.starts_with("xxh3."); });
+      std::erase_if(*map, [](const auto& entry) { return formats::is_checksum_key(entry.first); });
     }
     for (const auto& [key, value] : wanted) {
       if (found[key] != value)
@@ -79,7 +83,8 @@ std::vector<Part> open_parts(const MergeOptions& o, const std::string& hookpoint
   return parts;
 }
 
-void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::string& hookpoint, Reporter& reporter) {
+void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::string& hookpoint,
+                     const index::IndexedTokens& tokens, Reporter& reporter) {
   if (fs::exists(run.index(hookpoint))) {
     reporter.info(fmt::format("{}: already merged, nothing to do", hookpoint));
     return;
@@ -92,11 +97,12 @@ void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::str
   options.ctx_len = first.ctx_len();
   options.memory_bytes = o.memory;
   options.metadata = first.metadata();
+  for (std::uint32_t f = 0; f < first.latent_count(); ++f)
+    options.cached.push_back(first.is_cached(LatentId{f}) ? 1 : 0);
   options.full_precision = options.metadata[kShardActivationsKey] == "f32";
-  for (const char* key :
-       {kShardKey, kShardActivationsKey, "format", "hookpoint", "ctx_len", "token_count", "excluded_token_count"})
-    options.metadata.erase(key);
-  std::erase_if(options.metadata, [](const auto& entry) { return entry.first.starts_with("xxh3."); });
+  std::erase_if(options.metadata, [](const auto& entry) {
+    return index::is_reserved_key(entry.first) || entry.first == kShardKey || entry.first == kShardActivationsKey;
+  });
   fs::create_directories(run.latents(hookpoint));
   index::Writer writer(run.latents(hookpoint), options);
   const std::uint64_t contexts = first.token_count() / first.ctx_len();
@@ -108,7 +114,8 @@ void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::str
   }
   // Each part left out the tokens of all others as well.
   excluded -= (parts.size() - 1) * first.token_count();
-  writer.finish(first.token_count(), excluded, reporter);
+  writer.finish(first.token_count(), excluded, reporter, &tokens);
+  reporter.info(describe_line(hookpoint, index::StatisticsReader::open(run.statistics(hookpoint))));
 }
 
 /// The manifest of the whole, from that of a part.
@@ -143,8 +150,9 @@ int merge(const MergeOptions& o, Context& context) {
     if (!fs::exists(file)) copy_whole(first.root() / file.filename(), file);
   }
   write_whole_manifest(run, first, "tokens", context.reporter);
+  const index::IndexedTokens indexed = indexed_tokens(run, tokens, o.common.thread_count());
   for (const std::string& hookpoint : hookpoints) {
-    merge_hookpoint(o, run, hookpoint, context.reporter);
+    merge_hookpoint(o, run, hookpoint, indexed, context.reporter);
     const fs::path about = first.latents(hookpoint) / "coder.json";  // measured on the same tokens by every part
     if (fs::exists(about)) copy_whole(about, run.latents(hookpoint) / "coder.json");
     write_whole_manifest(run, first, "cache-" + hookpoint, context.reporter);
@@ -161,6 +169,7 @@ Runner setup_merge(CLI::App& cli) {
   cli.add_option("run", o->run, "run folder to make")->required();
   cli.add_option("shards", o->shards, "run folders that gloss cache --shard I/N made, in any order")->required();
   add_quantity(cli, "--memory", o->memory, "memory of the merge, in bytes");
+  add_threads(cli, o->common);
   return [o](Context& context) { return merge(*o, context); };
 }
 

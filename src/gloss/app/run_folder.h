@@ -1,6 +1,6 @@
 #pragma once
 /// A run on disk: where each stage's artifact lies, and what it was made from.
-///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,weights}.safetensors  results.db  report/
+///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,statistics,weights}.safetensors  results.db  report/
 ///   manifests/
 #include <filesystem>
 #include <map>
@@ -20,6 +20,9 @@ class RunFolder {
   std::filesystem::path index(const std::string& hookpoint) const { return latents(hookpoint) / "index.safetensors"; }
   std::filesystem::path weights(const std::string& hookpoint) const {
     return latents(hookpoint) / "weights.safetensors";
+  }
+  std::filesystem::path statistics(const std::string& hookpoint) const {
+    return latents(hookpoint) / "statistics.safetensors";
   }
   std::filesystem::path results() const { return root_ / "results.db"; }
   std::filesystem::path report() const { return root_ / "report"; }

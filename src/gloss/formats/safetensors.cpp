@@ -136,6 +136,7 @@ SafeTensors SafeTensors::parse(MappedFile file) {
   const Json header = parse_header(bytes, name);
   std::uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), sizeof(header_size));
+  result.header_ = bytes.first(kHeaderPrefix + header_size);
   const auto data = bytes.subspan(kHeaderPrefix + header_size);
   for (const auto& [key, entry] : header.items()) {
     if (key != "__metadata__") {

@@ -50,6 +50,9 @@ class SafeTensors {
   std::span<const TensorView> tensors() const { return tensors_; }  // in the order of their bytes
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& file_name() const { return file_.name(); }
+  /// Size and JSON, as they stand in the file. Lifetime: as long as any copy of this object.
+  std::span<const std::byte> header_bytes() const& { return header_; }
+  std::span<const std::byte> header_bytes() && = delete;
 
   /// A tensor's elements in place. Errors: bad_input when dtype differs or the bytes are not aligned for T.
   /// Lifetime: as long as any copy of this object.
@@ -66,6 +69,7 @@ class SafeTensors {
   void check_view(const TensorView& t, Dtype dtype, std::size_t element_bytes, std::size_t alignment) const;
 
   MappedFile file_;
+  std::span<const std::byte> header_;
   std::vector<TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
 };

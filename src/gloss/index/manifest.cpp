@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "gloss/base/error.h"
+#include "gloss/base/hash.h"
 #include "gloss/base/output_file.h"
 #include "gloss/base/utf8.h"
 #include "gloss/formats/json_file.h"
@@ -21,7 +22,7 @@ using formats::Fields;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFormat = "gloss-spill-1";
+constexpr std::string_view kFormat = "gloss-spill-2";
 constexpr std::uint64_t kMostPositions = std::uint64_t{1} << 32;
 constexpr std::uint64_t kMostFirings = std::uint64_t{1} << 56;
 constexpr std::string_view kOptionsHint =
@@ -33,11 +34,13 @@ fs::path manifest_path(const fs::path& spill_folder) { return spill_folder / "ma
 Json options_json(const WriterOptions& options) {
   Json metadata = Json::object();
   for (const auto& [key, value] : options.metadata) metadata[key] = replace_invalid_utf8(value);
-  return {{"hookpoint", replace_invalid_utf8(options.hookpoint)},
-          {"latent_count", options.latent_count},
-          {"ctx_len", options.ctx_len},
-          {"full_precision", options.full_precision},
-          {"metadata", metadata}};
+  Json json = {{"hookpoint", replace_invalid_utf8(options.hookpoint)},
+               {"latent_count", options.latent_count},
+               {"ctx_len", options.ctx_len},
+               {"full_precision", options.full_precision},
+               {"metadata", metadata}};
+  if (!options.cached.empty()) json["cached"] = hash_hex(std::as_bytes(std::span(options.cached)));
+  return json;
 }
 
 Json run_json(const RunInfo& run) {
@@ -45,7 +48,10 @@ Json run_json(const RunInfo& run) {
           {"end_position", run.end_position},
           {"largest", run.largest},
           {"xxh3",
-           {{"offsets", run.offsets_hash}, {"positions", run.positions_hash}, {"activations", run.activations_hash}}}};
+           {{"offsets", run.offsets_hash},
+            {"special_count", run.special_hash},
+            {"positions", run.positions_hash},
+            {"activations", run.activations_hash}}}};
 }
 
 std::string text_of(const Json& object, const std::string& key) {
@@ -75,11 +81,13 @@ RunInfo parse_run(const Json& entry, const std::string& where, std::uint64_t pre
   const Fields fields(entry, where);
   const Fields hashes(fields.at("xxh3"), where + ": xxh3");
   RunInfo run;
-  run.firing_count = fields.integer("firing_count", 1, kMostFirings);
+  run.firing_count = fields.integer("firing_count", 0, kMostFirings);
   run.end_position = fields.integer("end_position", previous_end, resume);
   run.largest = static_cast<float>(fields.number("largest"));
-  if (!(run.largest > 0.0F)) fail_input(where, fmt::format("'largest' is {}, wanted more than 0", run.largest));
+  if (!(run.firing_count > 0 ? run.largest > 0.0F : run.largest == 0.0F))
+    fail_input(where, fmt::format("'largest' is {} of {} firings", run.largest, run.firing_count));
   run.offsets_hash = hashes.string("offsets");
+  run.special_hash = hashes.string("special_count");
   run.positions_hash = hashes.string("positions");
   run.activations_hash = hashes.string("activations");
   return run;

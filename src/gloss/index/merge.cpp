@@ -16,9 +16,9 @@
 #include "gloss/base/half.h"
 #include "gloss/base/hash.h"
 #include "gloss/base/interrupt.h"
-#include "gloss/formats/safetensors.h"
+#include "gloss/base/mapped_file.h"
+#include "gloss/formats/checked_file.h"
 #include "gloss/index/layout.h"
-#include "gloss/index/placed_file.h"
 #include "gloss/index/run_file.h"
 
 namespace gloss::index {
@@ -26,8 +26,8 @@ namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
-constexpr std::uint64_t kBytesPerLatent = 40;  // offsets, sum, max, cursor and slice
-constexpr std::uint64_t kBytesPerFiring = 8;   // a piece of a run, and the same in its place
+constexpr std::uint64_t kBytesPerLatent = 49;  // offsets, special, cached, sum, max, cursor and slice
+constexpr std::uint64_t kBytesPerFiring = 16;  // a piece of a run, the same in its place, and what is read of the index
 constexpr std::uint64_t kLeastFirings = 16;
 constexpr std::uint64_t kMostFirings = std::uint64_t{1} << 25;  // larger pieces are not read any faster
 constexpr std::size_t kChunk = std::size_t{1} << 14;
@@ -38,11 +38,6 @@ constexpr const char* kHint = "delete the spill folder to begin the cache of thi
 /// f16 bits; what would round to 0 is the smallest f16, since a firing must stay one.
 std::uint16_t positive_half(float value) { return std::max<std::uint16_t>(half_from_float(value), 1); }
 
-Metadata with_checksums(Metadata metadata, std::span<const Hasher> hashes) {
-  for (std::size_t a = 0; a < kArrays; ++a) metadata[checksum_key(static_cast<Array>(a))] = hashes[a].digest_hex();
-  return metadata;
-}
-
 enum class Column { positions, activations };
 
 /// Invariant: latents are taken in ascending order, each range first by its positions, then by its activations; so both
@@ -51,12 +46,15 @@ class Merger {
  public:
   Merger(const std::filesystem::path& folder, const WriterOptions& options, const Manifest& manifest,
          Metadata metadata);
+  /// Has run() write statistics beside the index.
+  void gather_statistics(const std::filesystem::path& folder, const WriterOptions& options, const MergeInput& input);
   void run(Reporter& reporter);
 
  private:
   void allocate(std::uint64_t memory_bytes);
   void count_firings();
   void count_run(std::size_t number);
+  void count_special(const RunFile& run, std::size_t number);
   void merge_range(Column column, std::uint32_t first, std::uint32_t last);
   void place_pieces(std::uint32_t first, std::uint64_t range_begin, std::span<const std::uint32_t> piece);
   void read_slice(const RunFile& run, std::size_t number, std::uint32_t first, std::uint32_t last);
@@ -64,9 +62,11 @@ class Merger {
   std::span<const std::uint32_t> read_piece(const RunFile& run, std::size_t number, Column column, std::uint64_t begin,
                                             std::uint64_t count);
   void take(Column column, std::uint32_t latent, std::span<const std::uint32_t> values);
-  void write(Column column, std::uint64_t first_firing, std::span<const std::uint32_t> values);
-  void write_halves(std::uint64_t at, std::span<const std::uint32_t> bits);
-  void write_array(Array array, std::uint64_t at, std::span<const std::byte> bytes);
+  void write(Column column, std::span<const std::uint32_t> values);
+  void write_halves(std::span<const std::uint32_t> bits);
+  template <class T>
+  std::span<const T> view(const MappedFile& mapped, Array array) const;
+  void add_statistics(std::uint32_t first, std::uint32_t last);
   void check_runs() const;
   void write_tables();
 
@@ -81,14 +81,12 @@ class Merger {
   std::filesystem::path spill_;
   std::uint32_t latent_count_;
   const Manifest& manifest_;
-  Metadata metadata_;
+  std::vector<std::uint8_t> cached_;  // [F]
   bool half_;
-  Layout layout_;
-  std::array<Hasher, kArrays> hashes_;  // of the arrays written
-  std::string header_;
-  PlacedFile file_;
+  formats::CheckedFileWriter file_;
+  std::unique_ptr<StatisticsWriter> statistics_;
 
-  std::vector<std::uint64_t> offsets_;                     // [F+1]
+  std::vector<std::uint64_t> offsets_, special_;           // [F+1], [F]
   std::vector<double> sum_;                                // [F]
   std::vector<std::uint32_t> max_bits_;                    // [F]
   std::vector<std::uint64_t> slice_, cursor_;              // of the range: a run's offsets; where its next goes
@@ -104,11 +102,12 @@ Merger::Merger(const std::filesystem::path& folder, const WriterOptions& options
     : spill_(folder / "spill"),
       latent_count_(options.latent_count),
       manifest_(manifest),
-      metadata_(std::move(metadata)),
+      cached_(options.cached),
       half_(!options.full_precision && fits_half(manifest.largest())),
-      layout_(options.latent_count, manifest.firing_count(), half_ ? formats::Dtype::f16 : formats::Dtype::f32),
-      header_(layout_.header(with_checksums(metadata_, hashes_))),
-      file_(folder / "index.safetensors", header_.size() + layout_.data_bytes()) {
+      file_(folder / "index.safetensors",
+            declare_arrays(options.latent_count, manifest.firing_count(), half_ ? formats::Dtype::f16 : formats::Dtype::f32),
+            std::move(metadata)) {
+  cached_.resize(latent_count_, 1);
   allocate(options.memory_bytes);
 }
 
@@ -120,6 +119,7 @@ void Merger::allocate(std::uint64_t memory_bytes) {
   piece_ = std::make_unique_for_overwrite<std::uint32_t[]>(capacity_);
   placed_ = std::make_unique_for_overwrite<std::uint32_t[]>(capacity_);
   offsets_.resize(std::size_t{latent_count_} + 1);
+  special_.resize(latent_count_);
   sum_.resize(latent_count_);
   max_bits_.resize(latent_count_);
   halves_.resize(kChunk);
@@ -141,12 +141,53 @@ void Merger::run(Reporter& reporter) {
         stream_latent(column, first);
       }
     }
+    if (statistics_) add_statistics(first, last);
     first = last;
     reporter.progress({"merge", offsets_[first], total, "firings", {}});
   }
   check_runs();
   write_tables();
+  if (statistics_) statistics_->commit();  // first, so that what has an index has statistics too
   file_.commit();
+}
+
+void Merger::gather_statistics(const std::filesystem::path& folder, const WriterOptions& options,
+                               const MergeInput& input) {
+  StatisticsWriter::Options wanted;
+  wanted.hookpoint = options.hookpoint;
+  wanted.latent_count = latent_count_;
+  wanted.ctx_len = options.ctx_len;
+  wanted.token_count = input.token_count;
+  wanted.excluded_token_count = input.excluded_token_count;
+  wanted.metadata = options.metadata;
+  statistics_ = std::make_unique<StatisticsWriter>(folder / "statistics.safetensors", wanted, *input.tokens);
+}
+
+template <class T>
+std::span<const T> Merger::view(const MappedFile& mapped, Array array) const {
+  return {reinterpret_cast<const T*>(mapped.bytes().data() + file_.begin(array)), manifest_.firing_count()};
+}
+
+/// Of what was just written, as it was rounded: the system still has it in memory.
+void Merger::add_statistics(std::uint32_t first, std::uint32_t last) {
+  const MappedFile mapped = MappedFile::open(file_.temporary());
+  const auto positions = view<std::uint32_t>(mapped, kPositions);
+  const auto firings = [&](LatentId f) {
+    const std::uint64_t begin = offsets_[to_index(f)];
+    const std::uint64_t n = offsets_[to_index(f) + 1] - begin;
+    Firings found;
+    found.position = positions.subspan(begin, n);
+    if (half_) {
+      found.half_bits = view<std::uint16_t>(mapped, kActivations).subspan(begin, n);
+    } else {
+      found.full = view<float>(mapped, kActivations).subspan(begin, n);
+    }
+    return found;
+  };
+  statistics_->add(first, last - first, firings, [&](LatentId f) {
+    const std::size_t i = to_index(f);
+    return StatisticsWriter::Totals{cached_[i] != 0, special_[i], sum_[i], std::bit_cast<float>(max_bits_[i])};
+  });
 }
 
 void Merger::count_firings() {
@@ -174,6 +215,7 @@ void Merger::count_run(std::size_t number) {
   }
   if (before != manifest_.runs[number].firing_count || hash.digest_hex() != manifest_.runs[number].offsets_hash)
     fail_run(number, "its offsets do not have the checksum that the manifest names");
+  count_special(run, number);
 }
 
 void Merger::merge_range(Column column, std::uint32_t first, std::uint32_t last) {
@@ -190,7 +232,7 @@ void Merger::merge_range(Column column, std::uint32_t first, std::uint32_t last)
     next_position_ = 0;
     take(column, f, std::span(placed_.get(), count).subspan(offsets_[f] - begin, offsets_[f + 1] - offsets_[f]));
   }
-  write(column, begin, std::span(placed_.get(), count));
+  write(column, std::span(placed_.get(), count));
 }
 
 /// Copies a run's piece of the range, sorted by latent, behind what earlier runs gave of each latent.
@@ -221,7 +263,7 @@ void Merger::stream_latent(Column column, std::uint32_t latent) {
       const auto piece = read_piece(run, number, column, begin, std::min(capacity_, slice_[1] - begin));
       if (piece.size() > offsets_[latent + 1] - at) fail_run(number, "changed while it was read");
       take(column, latent, piece);
-      write(column, at, piece);
+      write(column, piece);
       at += piece.size();
       begin += piece.size();
     }
@@ -264,30 +306,37 @@ void Merger::take(Column column, std::uint32_t latent, std::span<const std::uint
   max_bits_[latent] = max_bits;
 }
 
-void Merger::write(Column column, std::uint64_t first_firing, std::span<const std::uint32_t> values) {
+void Merger::write(Column column, std::span<const std::uint32_t> values) {
   if (column == Column::positions) {
-    write_array(kPositions, first_firing * sizeof(std::uint32_t), std::as_bytes(values));
+    file_.append_values(kPositions, values);
   } else if (half_) {
-    write_halves(first_firing, values);
+    write_halves(values);
   } else {
-    write_array(kActivations, first_firing * sizeof(float), std::as_bytes(values));
+    file_.append_values(kActivations, values);
   }
 }
 
-void Merger::write_halves(std::uint64_t first_firing, std::span<const std::uint32_t> bits) {
+void Merger::write_halves(std::span<const std::uint32_t> bits) {
   while (!bits.empty()) {
     const std::span<std::uint16_t> chunk = std::span(halves_).first(std::min(halves_.size(), bits.size()));
     for (std::size_t i = 0; i < chunk.size(); ++i) chunk[i] = positive_half(std::bit_cast<float>(bits[i]));
-    write_array(kActivations, first_firing * sizeof(std::uint16_t), std::as_bytes(chunk));
-    first_firing += chunk.size();
+    file_.append_values(kActivations, std::span<const std::uint16_t>(chunk));
     bits = bits.subspan(chunk.size());
   }
 }
 
-/// Requires: an array's bytes come in ascending order of `at`.
-void Merger::write_array(Array array, std::uint64_t at, std::span<const std::byte> bytes) {
-  hashes_.at(array).add_bytes(bytes);
-  file_.write_at(header_.size() + layout_.begin(array) + at, bytes);
+/// Adds up how often each latent fires at special tokens in a run.
+void Merger::count_special(const RunFile& run, std::size_t number) {
+  std::vector<std::uint64_t> chunk;
+  Hasher hash;
+  for (std::uint64_t first = 0; first < latent_count_; first += chunk.size()) {
+    chunk.resize(std::min<std::uint64_t>(kChunk, latent_count_ - first));
+    run.read_special(first, chunk);
+    hash.add_bytes(std::as_bytes(std::span(chunk)));
+    for (std::size_t i = 0; i < chunk.size(); ++i) special_[first + i] += chunk[i];
+  }
+  if (hash.digest_hex() != manifest_.runs[number].special_hash)
+    fail_run(number, "its counts of firings at special tokens do not have the checksum that the manifest names");
 }
 
 void Merger::check_runs() const {
@@ -304,13 +353,12 @@ void Merger::write_tables() {
   std::vector<std::uint64_t>& count = cursor_;
   count.resize(latent_count_);
   for (std::size_t f = 0; f < latent_count_; ++f) count[f] = offsets_[f + 1] - offsets_[f];
-  write_array(kOffsets, 0, std::as_bytes(std::span(offsets_)));
-  write_array(kCount, 0, std::as_bytes(std::span(count)));
-  write_array(kSum, 0, std::as_bytes(std::span(sum_)));
-  write_array(kMax, 0, std::as_bytes(std::span(max_bits_)));
-  const std::string header = layout_.header(with_checksums(metadata_, hashes_));
-  if (header.size() != header_.size()) throw std::logic_error("the header's size depends on its checksums");
-  file_.write_at(0, std::as_bytes(std::span(header.data(), header.size())));
+  file_.append_values(kOffsets, std::span<const std::uint64_t>(offsets_));
+  file_.append_values(kCount, std::span<const std::uint64_t>(count));
+  file_.append_values(kSpecial, std::span<const std::uint64_t>(special_));
+  file_.append_values(kSum, std::span<const double>(sum_));
+  file_.append_values(kMax, std::span<const std::uint32_t>(max_bits_));
+  file_.append_values(kCached, std::span<const std::uint8_t>(cached_));
 }
 
 }  // namespace
@@ -318,14 +366,16 @@ void Merger::write_tables() {
 bool fits_half(float largest) { return largest == 0.0F || (largest >= kLeastLargest && largest <= kHalfMax); }
 
 void merge_runs(const std::filesystem::path& folder, const WriterOptions& options, const Manifest& manifest,
-                std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter) {
+                const MergeInput& input, Reporter& reporter) {
   Metadata metadata = options.metadata;
   metadata["format"] = kFormat;
   metadata["hookpoint"] = options.hookpoint;
   metadata["ctx_len"] = std::to_string(options.ctx_len);
-  metadata["token_count"] = std::to_string(token_count);
-  metadata["excluded_token_count"] = std::to_string(excluded_token_count);
-  Merger(folder, options, manifest, std::move(metadata)).run(reporter);
+  metadata["token_count"] = std::to_string(input.token_count);
+  metadata["excluded_token_count"] = std::to_string(input.excluded_token_count);
+  Merger merger(folder, options, manifest, std::move(metadata));
+  if (input.tokens != nullptr) merger.gather_statistics(folder, options, input);
+  merger.run(reporter);
 }
 
 }  // namespace gloss::index

@@ -5,6 +5,7 @@
 
 #include "gloss/base/reporter.h"
 #include "gloss/index/manifest.h"
+#include "gloss/index/statistics.h"
 #include "gloss/index/writer.h"
 
 namespace gloss::index {
@@ -12,9 +13,16 @@ namespace gloss::index {
 /// Whether an index with this largest activation is stored as f16 (unless full precision is asked for).
 bool fits_half(float largest);
 
-/// Merges the runs to FOLDER/index.safetensors and commits it; the runs stay. Their firings are read once.
+/// What the index is of.
+struct MergeInput {
+  std::uint64_t token_count = 0, excluded_token_count = 0;
+  const IndexedTokens* tokens = nullptr;  // for FOLDER/statistics.safetensors; null = none is wanted
+};
+
+/// Merges the runs to FOLDER/index.safetensors and commits it; the runs stay. Their firings are read once, and the
+/// statistics gathered from each range of latents while it is at hand.
 /// Errors: failed (disk); bad_input when a run is not what its checksums say; interrupted (nothing is lost).
 void merge_runs(const std::filesystem::path& folder, const WriterOptions& options, const Manifest& manifest,
-                std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter);
+                const MergeInput& input, Reporter& reporter);
 
 }  // namespace gloss::index

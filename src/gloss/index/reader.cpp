@@ -12,7 +12,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/half.h"
-#include "gloss/base/hash.h"
+#include "gloss/formats/checked_file.h"
 #include "gloss/index/layout.h"
 
 namespace gloss::index {
@@ -75,9 +75,12 @@ Reader Reader::parse(MappedFile file) {
 
 void Reader::read_metadata() {
   const std::string format = metadata_text(file_, "format");
-  if (format != kFormat)
+  if (format == kFormat) {
+    formats::check_header(file_, kHint);
+  } else if (format != kFirstFormat) {
     fail_input(file_name(), fmt::format("metadata 'format' is '{}', wanted '{}'", format, kFormat),
                "wanted an index.safetensors of gloss cache, by this version of gloss");
+  }
   ctx_len_ =
       static_cast<std::uint32_t>(metadata_number(file_, "ctx_len", 1, std::numeric_limits<std::uint32_t>::max()));
   token_count_ = metadata_number(file_, "token_count", 0, kMostPositions);
@@ -95,12 +98,14 @@ void Reader::read_arrays(const std::byte* file_begin) {
     fail_input(array_name(file_name(), kCount), fmt::format("has {} elements, wanted 1 to 2^32 - 1 latents", latents));
   positions_ = file_.view<std::uint32_t>("positions", Dtype::u32);
   const bool half = file_.tensor("activations").dtype == Dtype::f16;
-  const std::array<Dtype, kArrays> dtypes{Dtype::u64, Dtype::u64, Dtype::f64,
-                                          Dtype::u32, Dtype::f32, half ? Dtype::f16 : Dtype::f32};
-  const std::array<std::uint64_t, kArrays> lengths{latents + 1,       latents, latents,
-                                                   positions_.size(), latents, positions_.size()};
-  for (std::size_t a = 0; a < kArrays; ++a)
-    static_cast<void>(file_.tensor(kArrayNames.at(a), dtypes.at(a), std::span(&lengths.at(a), 1)));
+  const bool first_version = metadata_text(file_, "format") == kFirstFormat;
+  for (const auto& wanted : declare_arrays(latents, positions_.size(), half ? Dtype::f16 : Dtype::f32)) {
+    const auto array = static_cast<std::size_t>(
+        std::find(kArrayNames.begin(), kArrayNames.end(), wanted.name) - kArrayNames.begin());
+    if (first_version && is_new(array)) continue;
+    static_cast<void>(file_.tensor(wanted.name, wanted.dtype, wanted.shape));
+  }
+  if (!first_version) read_new_arrays();
 
   offsets_ = file_.view<std::uint64_t>("offsets", Dtype::u64);
   sum_ = file_.view<double>("sum", Dtype::f64);
@@ -139,6 +144,14 @@ void Reader::check_statistics() const {
     if (!std::isfinite(max_[f]) || !(fires ? max_[f] > 0.0F : max_[f] == 0.0F))
       fail_input(array_name(file_name(), kMax),
                  fmt::format("latent {} has {} firings and a maximum of {}", f, count_[f], max_[f]), kHint);
+    if (!special_.empty() && special_[f] > excluded_token_count_)
+      fail_input(array_name(file_name(), kSpecial),
+                 fmt::format("latent {} fires at {} special tokens, but {} were left out", f, special_[f],
+                             excluded_token_count_),
+                 kHint);
+    if (!cached_.empty() && (cached_[f] > 1 || (cached_[f] == 0 && fires)))
+      fail_input(array_name(file_name(), kCached),
+                 fmt::format("latent {} has {} and {} firings", f, cached_[f], count_[f]), kHint);
     if (!std::isfinite(sum_[f]) || !(fires ? sum_[f] > 0.0 : sum_[f] == 0.0))
       fail_input(array_name(file_name(), kSum),
                  fmt::format("latent {} has {} firings and a sum of {}", f, count_[f], sum_[f]), kHint);
@@ -158,21 +171,23 @@ Firings Reader::firings(LatentId f) const& {
   return firings;
 }
 
+void Reader::read_new_arrays() {
+  special_ = file_.view<std::uint64_t>("special_count", Dtype::u64);
+  cached_ = file_.view<std::uint8_t>("cached", Dtype::boolean);
+}
+
+std::optional<std::uint64_t> Reader::special_count(LatentId f) const {
+  if (special_.empty()) return std::nullopt;
+  return special_[to_index(f)];
+}
+
 double Reader::density(LatentId f) const {
   const std::uint64_t indexed = token_count_ - excluded_token_count_;
   return indexed == 0 ? 0.0 : static_cast<double>(count(f)) / static_cast<double>(indexed);
 }
 
 void Reader::verify() const {
-  for (const formats::TensorView& tensor : file_.tensors()) {
-    const auto known = std::find(kArrayNames.begin(), kArrayNames.end(), tensor.name);
-    if (known == kArrayNames.end()) continue;
-    const auto array = static_cast<Array>(known - kArrayNames.begin());
-    const std::string wanted = metadata_text(file_, checksum_key(array));
-    const std::string found = hash_hex(tensor.bytes);
-    if (found != wanted)
-      fail_input(array_name(file_name(), array), fmt::format("has checksum {}, wanted '{}'", found, wanted), kHint);
-  }
+  formats::check_arrays(file_, kHint);
   for (std::uint32_t f = 0; f < latent_count(); ++f) verify_latent(LatentId{f});
 }
 

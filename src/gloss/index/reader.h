@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -28,7 +29,8 @@ struct Firings {
 /// Immutable and memory-mapped; copies share the mapping; any thread may use any copy without locks.
 class Reader {
  public:
-  /// Maps `file` and checks shapes, dtypes and bounds of the offsets; cost does not grow with the firings.
+  /// Maps `file` and checks the header's checksum, shapes, dtypes and bounds of the offsets; cost does not grow with the
+  /// firings. What an older gloss wrote (version 1) has no checksum of the header, and is read as well.
   /// Errors: bad_input: missing, cut, not an index, or arrays that disagree (names array and byte).
   static Reader open(const std::filesystem::path& file);
   static Reader parse(MappedFile file);
@@ -46,6 +48,10 @@ class Reader {
   Firings firings(LatentId f) const&;
   Firings firings(LatentId f) && = delete;
   std::uint64_t count(LatentId f) const { return count_[to_index(f)]; }
+  /// Firings at special tokens, which are not in the index; nothing where an older gloss wrote it, which did not count.
+  std::optional<std::uint64_t> special_count(LatentId f) const;
+  /// Whether f's firings were kept: false for those that `gloss cache --latents` left out.
+  bool is_cached(LatentId f) const { return cached_.empty() || cached_[to_index(f)] != 0; }
   float max(LatentId f) const { return max_[to_index(f)]; }
   double sum(LatentId f) const { return sum_[to_index(f)]; }
   /// Fraction of indexed tokens at which f fires.
@@ -57,17 +63,19 @@ class Reader {
 
  private:
   void read_arrays(const std::byte* file_begin);
+  void read_new_arrays();
   void read_metadata();
   void check_offsets(const std::byte* file_begin) const;
   void check_statistics() const;
   void verify_latent(LatentId f) const;
 
   formats::SafeTensors file_;
-  std::span<const std::uint64_t> offsets_, count_;
+  std::span<const std::uint64_t> offsets_, count_, special_;
   std::span<const double> sum_;
   std::span<const std::uint32_t> positions_;
   std::span<const float> max_, full_;
   std::span<const std::uint16_t> half_bits_;
+  std::span<const std::uint8_t> cached_;
   std::uint32_t ctx_len_ = 0;
   std::uint64_t token_count_ = 0, excluded_token_count_ = 0;
   std::string hookpoint_;

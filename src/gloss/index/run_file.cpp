@@ -23,10 +23,10 @@ namespace {
 
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::array<char, 8> kMagic{'G', 'L', 'O', 'S', 'S', 'R', 'U', 'N'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kLeastFirings = 16;
 constexpr std::uint64_t kBytesPerFiring = 16;  // latent, position, activation, and the sorted column
-constexpr std::uint64_t kBytesPerLatent = 16;  // offsets and cursors
+constexpr std::uint64_t kBytesPerLatent = 24;  // offsets, cursors, firings at special tokens
 constexpr const char* kHint = "delete the spill folder to begin the cache of this hookpoint again";
 
 using Header = std::array<std::byte, kHeaderBytes>;
@@ -58,7 +58,7 @@ std::filesystem::path run_path(const std::filesystem::path& spill_folder, std::s
 /// Uninitialised, so that a large buffer costs memory only as it fills.
 struct FiringBuffer::Columns {
   std::unique_ptr<std::uint32_t[]> latent, position, activation, sorted;
-  std::vector<std::uint64_t> offsets, cursors;
+  std::vector<std::uint64_t> offsets, cursors, special;
 
   void allocate(std::size_t capacity) {
     for (auto* column : {&latent, &position, &activation, &sorted})
@@ -88,6 +88,7 @@ FiringBuffer::FiringBuffer(std::uint64_t memory_bytes, std::uint32_t latent_coun
   if (memory_bytes > tables) capacity_ = std::max<std::uint64_t>(capacity_, (memory_bytes - tables) / kBytesPerFiring);
   columns_->offsets.resize(std::size_t{latent_count} + 1);
   columns_->cursors.resize(latent_count);
+  columns_->special.resize(latent_count);
   columns_->allocate(capacity_);
 }
 
@@ -98,6 +99,17 @@ void FiringBuffer::add(std::uint32_t latent, std::uint32_t position, std::uint32
   columns_->position[size_] = position;
   columns_->activation[size_] = activation_bits;
   ++size_;
+}
+
+void FiringBuffer::count_special(std::uint32_t latent) {
+  ++columns_->special[latent];
+  ++special_firings_;
+}
+
+void FiringBuffer::clear() {
+  size_ = 0;
+  special_firings_ = 0;
+  std::fill(columns_->special.begin(), columns_->special.end(), std::uint64_t{0});
 }
 
 void FiringBuffer::grow(std::size_t count) {
@@ -121,12 +133,15 @@ RunInfo FiringBuffer::write_run(const std::filesystem::path& path, std::uint64_t
   }
   for (std::size_t f = 0; f < latent_count_; ++f) c.offsets[f + 1] += c.offsets[f];
 
-  RunInfo info{size_, end_position, std::bit_cast<float>(largest), {}, {}, {}};
+  RunInfo info{size_, end_position, std::bit_cast<float>(largest), {}, {}, {}, {}};
   OutputFile file(path);
   file.write(make_header(latent_count_, size_, end_position));
   const auto offsets = std::as_bytes(std::span(c.offsets));
   info.offsets_hash = hash_hex(offsets);
   file.write(offsets);
+  const auto special = std::as_bytes(std::span(c.special));
+  info.special_hash = hash_hex(special);
+  file.write(special);
 
   const auto sorted = std::as_bytes(std::span(c.sorted.get(), size_));
   c.sort_by_latent(c.position, size_);
@@ -144,12 +159,16 @@ RunInfo write_run_of(const Reader& reader, const std::filesystem::path& path, st
   const std::uint32_t latents = reader.latent_count();
   std::vector<std::uint64_t> offsets(std::size_t{latents} + 1, 0);
   for (std::uint32_t f = 0; f < latents; ++f) offsets[f + 1] = offsets[f] + reader.count(LatentId{f});
-  RunInfo info{offsets.back(), end_position, 0.0F, {}, {}, {}};
+  RunInfo info{offsets.back(), end_position, 0.0F, {}, {}, {}, {}};
   OutputFile file(path);
   file.write(make_header(latents, info.firing_count, end_position));
   const auto table = std::as_bytes(std::span(offsets));
   info.offsets_hash = hash_hex(table);
   file.write(table);
+  std::vector<std::uint64_t> special(latents);
+  for (std::uint32_t f = 0; f < latents; ++f) special[f] = reader.special_count(LatentId{f}).value();
+  info.special_hash = hash_hex(std::as_bytes(std::span(special)));
+  file.write(std::as_bytes(std::span(special)));
   Hasher positions;
   Hasher activations;
   for (std::uint32_t f = 0; f < latents; ++f) {
@@ -177,7 +196,8 @@ RunInfo write_run_of(const Reader& reader, const std::filesystem::path& path, st
 
 RunFile::RunFile(const std::filesystem::path& path, std::uint32_t latent_count, const RunInfo& info)
     : name_(path.string()) {
-  positions_at_ = kHeaderBytes + 8 * (std::uint64_t{latent_count} + 1);
+  special_at_ = kHeaderBytes + 8 * (std::uint64_t{latent_count} + 1);
+  positions_at_ = special_at_ + 8 * std::uint64_t{latent_count};
   activations_at_ = positions_at_ + 4 * info.firing_count;
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0 && errno == ENOENT) fail_input(name_, "is missing, though the manifest beside it names it", kHint);
@@ -218,6 +238,10 @@ void RunFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 
 void RunFile::read_offsets(std::uint64_t first, std::span<std::uint64_t> out) const {
   read_at(kHeaderBytes + 8 * first, std::as_writable_bytes(out));
+}
+
+void RunFile::read_special(std::uint64_t first, std::span<std::uint64_t> out) const {
+  read_at(special_at_ + 8 * first, std::as_writable_bytes(out));
 }
 
 void RunFile::read_positions(std::uint64_t first, std::span<std::uint32_t> out) const {

@@ -21,6 +21,8 @@ constexpr std::uint64_t kMostPositions = std::uint64_t{1} << 32;
 void check_options(const WriterOptions& options) {
   if (options.latent_count == 0 || options.ctx_len == 0)
     throw std::logic_error("an index needs at least one latent and one token a context");
+  if (!options.cached.empty() && options.cached.size() != options.latent_count)
+    throw std::logic_error("which latents are cached must be said of each of them");
   for (const auto& [key, value] : options.metadata) {
     if (is_reserved_key(key)) throw std::logic_error("the index sets metadata '" + key + "' itself");
   }
@@ -37,7 +39,7 @@ struct Writer::Impl {
 
   void open();
   void check(std::span<const Firing> firings, std::uint64_t end_position) const;
-  void add(std::span<const Firing> firings, std::uint64_t end_position);
+  void add(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special);
   void spill_buffer();
 
   std::filesystem::path folder, spill;
@@ -68,6 +70,8 @@ void Writer::Impl::check(std::span<const Firing> firings, std::uint64_t end_posi
     if (firing.latent >= options.latent_count || firing.position < previous || firing.position >= end_position)
       throw std::logic_error(fmt::format("firing of latent {} at position {} is not among {} latents and [{}, {})",
                                          firing.latent, firing.position, options.latent_count, previous, end_position));
+    if (!options.cached.empty() && options.cached[firing.latent] == 0)
+      throw std::logic_error(fmt::format("a firing of latent {}, which is not to be cached", firing.latent));
     if (!(firing.activation > 0.0F) || !std::isfinite(firing.activation))
       fail_input(options.hookpoint,
                  fmt::format("latent {} has activation {} at position {}, wanted a positive number", firing.latent,
@@ -91,7 +95,13 @@ std::size_t first_token(std::span<const Firing> firings) {
   return n;
 }
 
-void Writer::Impl::add(std::span<const Firing> firings, std::uint64_t end_position) {
+void Writer::Impl::add(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special) {
+  const auto count_special = [&](std::uint64_t end) {
+    while (!special.empty() && special[0].position < end) {
+      buffer.count_special(special[0].latent);
+      special = special.subspan(1);
+    }
+  };
   while (!firings.empty()) {
     const std::size_t taken = whole_tokens(firings, buffer.room());
     for (const Firing& f : firings.first(taken))
@@ -99,9 +109,11 @@ void Writer::Impl::add(std::span<const Firing> firings, std::uint64_t end_positi
     firings = firings.subspan(taken);
     if (firings.empty()) break;
     buffered_end = firings[0].position;
+    count_special(buffered_end);
     spill_buffer();
     if (const std::size_t least = first_token(firings); least > buffer.room()) buffer.grow(least);
   }
+  count_special(end_position);
   buffered_end = end_position;
 }
 
@@ -109,7 +121,7 @@ void Writer::Impl::spill_buffer() {
   if (buffered_end == manifest.resume_position) return;
   Manifest next = manifest;
   next.resume_position = buffered_end;
-  if (buffer.size() > 0) next.runs.push_back(buffer.write_run(run_path(spill, manifest.runs.size()), buffered_end));
+  if (!buffer.empty()) next.runs.push_back(buffer.write_run(run_path(spill, manifest.runs.size()), buffered_end));
   write_manifest(spill, options, next);
   manifest = std::move(next);
   buffer.clear();
@@ -125,11 +137,12 @@ Writer::~Writer() = default;
 
 std::uint64_t Writer::resume_position() const { return impl_->manifest.resume_position; }
 
-void Writer::append(std::span<const Firing> firings, std::uint64_t end_position) {
+void Writer::append(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special) {
   if (impl_->broken) throw std::logic_error("append after a failed append: open a new Writer on the folder");
   impl_->check(firings, end_position);
+  impl_->check(special, end_position);
   impl_->broken = true;
-  impl_->add(firings, end_position);
+  impl_->add(firings, end_position, special);
   impl_->broken = false;
 }
 
@@ -141,6 +154,9 @@ void Writer::append_index(const Reader& other, std::uint64_t end_position) {
   if (other.latent_count() != self.options.latent_count)
     fail_input(other.file_name(),
                fmt::format("has {} latents, wanted {}", other.latent_count(), self.options.latent_count));
+  if (!other.special_count(LatentId{0}))
+    fail_input(other.file_name(), "was written by an older gloss, which did not count firings at special tokens",
+               "make this shard again, with this version");
   self.spill_buffer();
   for (std::uint32_t f = 0; f < other.latent_count(); ++f) {
     const auto positions = other.firings(LatentId{f}).position;
@@ -163,7 +179,8 @@ void Writer::checkpoint() {
   impl_->spill_buffer();
 }
 
-void Writer::finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter) {
+void Writer::finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter,
+                    const IndexedTokens* tokens) {
   checkpoint();
   Impl& w = *impl_;
   if (token_count != w.manifest.resume_position || token_count % w.options.ctx_len != 0 ||
@@ -172,7 +189,7 @@ void Writer::finish(std::uint64_t token_count, std::uint64_t excluded_token_coun
                                        token_count, excluded_token_count, w.manifest.resume_position,
                                        w.options.ctx_len));
   w.buffer.release();  // the merge has the memory to itself
-  merge_runs(w.folder, w.options, w.manifest, token_count, excluded_token_count, reporter);
+  merge_runs(w.folder, w.options, w.manifest, {token_count, excluded_token_count, tokens}, reporter);
   remove_spill(w.spill);
 }
 

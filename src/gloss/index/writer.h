@@ -14,6 +14,8 @@
 
 namespace gloss::index {
 
+struct IndexedTokens;
+
 struct Firing {
   std::uint32_t latent;
   std::uint32_t position;  // context * ctx_len + offset
@@ -25,7 +27,8 @@ struct WriterOptions {
   std::uint32_t latent_count = 0;  // F
   std::uint32_t ctx_len = 0;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // of the firing buffer and of the merge
-  bool full_precision = false;                          // f32 whatever the values; else f16 unless one leaves its range
+  bool full_precision = false;       // f32 whatever the values; else f16 unless one leaves its range
+  std::vector<std::uint8_t> cached;  // [F], 1 for latents whose firings are given, else 0; empty = all are
   std::map<std::string, std::string> metadata;          // stored as given (model, coder, fingerprints, version, ...)
 };
 
@@ -45,18 +48,22 @@ class Writer {
   /// First token position whose firings are not yet safe on disk: append() must go on from there.
   std::uint64_t resume_position() const;
   /// Adds the firings of the tokens from the last end up to `end_position`. Positions ascend over calls (any order of
-  /// latents within a token). Errors: failed on a full disk: what was spilled before stays usable.
-  void append(std::span<const Firing> firings, std::uint64_t end_position);
+  /// latents within a token). `special` are firings at special tokens, in the same order, which are counted and not kept.
+  /// Errors: failed on a full disk: what was spilled before stays usable; bad_input: an activation that is no positive
+  /// number.
+  void append(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special = {});
   /// Adds all firings of another index, of tokens from the last end up to `end_position`, straight as a run: nothing is
   /// sorted again. Where `other` is f32 the result is the same as if its firings had been appended. Does nothing when
   /// `end_position` is before resume_position(). Errors: as append; bad_input when `other` has another number of
-  /// latents or a firing outside these tokens.
+  /// latents or a firing outside these tokens, or was written by an older gloss (version 1).
   void append_index(const Reader& other, std::uint64_t end_position);
   /// Spills what is buffered, so that resume_position() is the last end_position.
   void checkpoint();
   /// Merges, commits index.safetensors and removes the spill folder. `token_count` positions were seen in all,
-  /// `excluded_token_count` of them left out.
-  void finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter);
+  /// `excluded_token_count` of them left out. With `tokens`, statistics.safetensors beside the index comes of the same
+  /// pass (statistics.h). Errors: as append; bad_input: other tokens.
+  void finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter,
+              const IndexedTokens* tokens = nullptr);
 
  private:
   struct Impl;

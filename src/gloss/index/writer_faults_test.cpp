@@ -292,8 +292,8 @@ TEST(IndexWriterFaults, AManifestWithWrongNumbersIsAnError) {
               HasSubstr("manifest.json: run 0: 'end_position' is "));
   EXPECT_THAT(error_with("\"firing_count\": ", "\"firing_count\": 1"), HasSubstr("run-0.bin: has "));
   EXPECT_THAT(error_with("\"largest\": ", "\"largest\": -"), HasSubstr("manifest.json: run 0: 'largest' is -"));
-  EXPECT_THAT(error_with("gloss-spill-1", "gloss-spill-9"),
-              HasSubstr("'format' is 'gloss-spill-9', wanted 'gloss-spill-1'"));
+  EXPECT_THAT(error_with("gloss-spill-2", "gloss-spill-9"),
+              HasSubstr("'format' is 'gloss-spill-9', wanted 'gloss-spill-2'"));
 }
 
 TEST(IndexWriterFaults, AFolderThatCannotBeMadeIsNamed) {

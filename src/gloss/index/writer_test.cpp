@@ -216,6 +216,68 @@ TEST(IndexWriter, RefusesALatentTwiceAtOneToken) {
   EXPECT_THROW(writer.checkpoint(), std::logic_error);
 }
 
+TEST(IndexWriter, CountsFiringsAtSpecialTokensWhereverItIsInterrupted) {
+  const auto firings = random_firings(8, 20, 320, 0.1);
+  const auto at_special = random_firings(9, 20, 320, 0.02);
+  std::vector<std::uint64_t> wanted(20);
+  for (const Firing& f : at_special) ++wanted[f.latent];
+  std::string first_bytes;
+  for (const std::uint64_t memory : {0, 900, 1300, 100000}) {
+    const Folder folder;
+    const auto end_of = [](const std::vector<Firing>& all, std::uint64_t p) {
+      return std::lower_bound(all.begin(), all.end(), p,
+                              [](const Firing& f, std::uint64_t at) { return f.position < at; });
+    };
+    for (int session = 0; session < 20; ++session) {
+      Writer writer(folder.path(), testing::options(20, 16, memory));
+      const std::uint64_t begin = writer.resume_position();
+      const std::uint64_t end = std::min<std::uint64_t>(320, begin + 50);
+      writer.append(std::span(end_of(firings, begin), end_of(firings, end)), end,
+                    std::span(end_of(at_special, begin), end_of(at_special, end)));
+      if (end < 320) {
+        if (session % 2 == 0) writer.checkpoint();  // else what the buffer holds is lost and given again
+        if (session % 2 == 1 && writer.resume_position() == begin) writer.checkpoint();
+        continue;
+      }
+      SilentReporter reporter;
+      writer.finish(320, 320, reporter);
+      break;
+    }
+    const Reader reader = Reader::open(folder.path() / "index.safetensors");
+    expect_same(reader, firings, true);
+    for (std::uint32_t f = 0; f < 20; ++f) EXPECT_EQ(reader.special_count(LatentId{f}), wanted[f]) << f;
+    EXPECT_NO_THROW(reader.verify());
+    if (first_bytes.empty()) first_bytes = folder.index_bytes();
+    EXPECT_EQ(folder.index_bytes(), first_bytes) << memory;
+  }
+}
+
+TEST(IndexWriter, OnlySpecialFiringsAreSafeAfterACheckpointToo) {
+  const Folder folder;
+  SilentReporter reporter;
+  {
+    Writer writer(folder.path(), testing::options(3, 4));
+    writer.append({}, 4, std::vector<Firing>{{2, 0, 1.0F}});
+    writer.checkpoint();
+  }
+  Writer writer(folder.path(), testing::options(3, 4));
+  EXPECT_EQ(writer.resume_position(), 4U);
+  writer.finish(4, 1, reporter);
+  EXPECT_EQ(Reader::open(folder.path() / "index.safetensors").special_count(LatentId{2}), 1U);
+}
+
+TEST(IndexWriter, RefusesFiringsOfALatentThatIsNotToBeCached) {
+  const Folder folder;
+  WriterOptions options = testing::options(3, 4);
+  options.cached = {1, 0, 1};
+  Writer writer(folder.path(), options);
+  EXPECT_THROW(writer.append(std::vector<Firing>{{1, 1, 1.0F}}, 4), std::logic_error);
+  EXPECT_THROW(writer.append({}, 4, std::vector<Firing>{{1, 1, 1.0F}}), std::logic_error);
+  EXPECT_NO_THROW(writer.append(std::vector<Firing>{{2, 1, 1.0F}}, 4));
+  options.cached = {1, 0};
+  EXPECT_THROW(Writer(folder.path(), options), std::logic_error);
+}
+
 TEST(IndexWriter, TellsHowFarTheMergeIs) {
   struct Listener : SilentReporter {
     std::vector<std::uint64_t> done;

@@ -32,6 +32,9 @@ class TokenFile {
   }
   /// Document in which context c begins. A context may hold the end of one document and the start of others.
   std::uint32_t document(std::uint32_t c) const { return documents_[c]; }
+  /// Of all contexts. [contexts]
+  std::span<const std::uint32_t> documents() const& { return documents_; }
+  std::span<const std::uint32_t> documents() && = delete;
   /// Hash of the tokens, 32 hexadecimal digits.
   const std::string& fingerprint() const { return fingerprint_; }
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <span>
 
-namespace gloss::index {
+namespace gloss {
 
 /// Writes PATH.tmp; commit() makes it PATH in one step. Not committed = removed by the destructor.
 class PlacedFile {
@@ -17,6 +17,8 @@ class PlacedFile {
   PlacedFile(const PlacedFile&) = delete;
   PlacedFile& operator=(const PlacedFile&) = delete;
 
+  /// Where the bytes can be read before commit().
+  const std::filesystem::path& temporary() const { return temporary_; }
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   /// Syncs to disk and renames. Call once, last.
   void commit();
@@ -27,4 +29,4 @@ class PlacedFile {
   int fd_ = -1;
 };
 
-}  // namespace gloss::index
+}  // namespace gloss

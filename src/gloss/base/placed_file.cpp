@@ -1,4 +1,4 @@
-#include "gloss/index/placed_file.h"
+#include "gloss/base/placed_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 
 #include "gloss/base/error.h"
 
-namespace gloss::index {
+namespace gloss {
 
 PlacedFile::PlacedFile(std::filesystem::path path, std::uint64_t size_bytes)
     : path_(std::move(path)), temporary_(path_.string() + ".tmp") {
@@ -49,4 +49,4 @@ void PlacedFile::commit() {
   if (error) fail_errno(path_.string(), "cannot be put in place", error.value());
 }
 
-}  // namespace gloss::index
+}  // namespace gloss
