@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -380,19 +381,26 @@ TEST(Builder, RefusesFiringsThatTheIndexHasDamaged) {
   index::testing::write_index(folder.path(), options, firings, 16);
   const Sample run = make_run(firings, {0, 1}, 8, 1);
   const std::string good = folder.index_bytes();
-  const auto error_with = [&](std::size_t from_end, std::uint32_t bits) {
+  const auto place_of = [&](const auto& values) {
+    return good.find(std::string(reinterpret_cast<const char*>(values.data()), sizeof(values)));
+  };
+  const std::size_t positions = place_of(std::array<std::uint32_t, 2>{3, 5});
+  const std::size_t activations = place_of(std::array<float, 2>{1.0F, 2.0F});
+  ASSERT_NE(positions, std::string::npos);
+  ASSERT_NE(activations, std::string::npos);
+  const auto error_with = [&](std::size_t place, std::uint32_t bits) {
     std::string bad = good;
-    std::memcpy(bad.data() + bad.size() - from_end, &bits, sizeof(bits));
+    std::memcpy(bad.data() + place, &bits, sizeof(bits));
     Options o;
     o.window = 4;
     o.min_windows = 1;
     Builder builder(index::Reader::parse(MappedFile::of_bytes(bad, "ix")), run.tokens, o);
     return usage_error([&] { builder.build(kLatent); }, ErrorKind::bad_input);
   };
-  EXPECT_THAT(error_with(4, 0), HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
-  EXPECT_THAT(error_with(8, 0x7FC00000), HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
-  EXPECT_THAT(error_with(16, 16), HasSubstr("firing 1 is at position 16 with")) << "max is between";
-  EXPECT_THAT(error_with(16, 3), HasSubstr("not ascending below 16"));
+  EXPECT_THAT(error_with(activations + 4, 0), HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
+  EXPECT_THAT(error_with(activations, 0x7FC00000), HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
+  EXPECT_THAT(error_with(positions + 4, 16), HasSubstr("firing 1 is at position 16 with"));
+  EXPECT_THAT(error_with(positions + 4, 3), HasSubstr("not ascending below 16"));
 }
 
 }  // namespace
