@@ -10,6 +10,7 @@
 #include "gloss/examples/examples.h"
 #include "gloss/examples/examples_testing.h"
 #include "gloss/examples/split.h"
+#include "gloss/formats/safetensors.h"
 
 namespace gloss::examples {
 namespace {
@@ -380,19 +381,26 @@ TEST(Builder, RefusesFiringsThatTheIndexHasDamaged) {
   index::testing::write_index(folder.path(), options, firings, 16);
   const Sample run = make_run(firings, {0, 1}, 8, 1);
   const std::string good = folder.index_bytes();
-  const auto error_with = [&](std::size_t from_end, std::uint32_t bits) {
+  const formats::SafeTensors arrays = formats::SafeTensors::open(folder.path() / "index.safetensors");
+  const auto place_of = [&](const char* array) {  // counted from the end, where the data lie
+    return static_cast<std::size_t>(arrays.tensors().back().bytes.data() + arrays.tensors().back().bytes.size() -
+                                    arrays.tensor(array).bytes.data());
+  };
+  const auto error_with = [&](const char* array, std::size_t entry, std::uint32_t bits) {
     std::string bad = good;
-    std::memcpy(bad.data() + bad.size() - from_end, &bits, sizeof(bits));
+    std::memcpy(bad.data() + bad.size() - place_of(array) + entry * sizeof(bits), &bits, sizeof(bits));
     Options o;
     o.window = 4;
     o.min_windows = 1;
     Builder builder(index::Reader::parse(MappedFile::of_bytes(bad, "ix")), run.tokens, o);
     return usage_error([&] { builder.build(kLatent); }, ErrorKind::bad_input);
   };
-  EXPECT_THAT(error_with(4, 0), HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
-  EXPECT_THAT(error_with(8, 0x7FC00000), HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
-  EXPECT_THAT(error_with(16, 16), HasSubstr("firing 1 is at position 16 with")) << "max is between";
-  EXPECT_THAT(error_with(16, 3), HasSubstr("not ascending below 16"));
+  EXPECT_THAT(error_with("activations", 1, 0),
+              HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
+  EXPECT_THAT(error_with("activations", 0, 0x7FC00000),
+              HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
+  EXPECT_THAT(error_with("positions", 1, 16), HasSubstr("firing 1 is at position 16 with"));
+  EXPECT_THAT(error_with("positions", 1, 3), HasSubstr("not ascending below 16"));
 }
 
 }  // namespace
