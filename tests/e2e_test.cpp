@@ -462,4 +462,99 @@ TEST(TrainSae, ThresholdCodersAreMeasuredAsSavedAndReadWithoutAFlag) {
   EXPECT_THAT(unknown.err, HasSubstr("batchtopk"));
 }
 
+const std::string kBert = std::string(GLOSS_SOURCE_DIR) + "/tests/golden/bert";
+
+/// The entry of `list` whose `key` is `value`.
+nlohmann::json entry_of(const nlohmann::json& list, const std::string& key, const std::string& value,
+                        const std::string& explainer = "pattern") {
+  for (const auto& entry : list) {
+    if (entry[key] == value && entry["explainer"] == explainer) return entry;
+  }
+  ADD_FAILURE() << "no entry whose " << key << " is " << value << " in " << list.dump(2);
+  return nullptr;
+}
+
+TEST(Examples, EasyAndHardNegativesAreTwoNumbers) {
+  const TemporaryFolder folder("mixed");
+  const fs::path run = copy_of_run(folder);
+  Outcome outcome = run_gloss({"explain", run.string(), "--latents", "random:20", "--negatives", "mixed",
+                               "--negatives-neighbours", "cooccurrence", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_TRUE(nlohmann::json::parse(outcome.out).contains("few_silent_windows"));
+  outcome = run_gloss({"score", run.string(), "--scorer", "detection", "--scorer", "fuzz", "--scorer", "fuzz-matched",
+                       "--fuzz-negatives", "neighbours", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto summary = nlohmann::json::parse(outcome.out);
+  const auto random = entry_of(summary["negatives"], "kind", "random");
+  const auto hard = entry_of(summary["negatives"], "kind", "neighbours");
+  EXPECT_GT(random["judgements"], 200);
+  EXPECT_GT(hard["judgements"], 50);
+  EXPECT_LT(hard["specificity"]["value"], random["specificity"]["value"]) << "neighbours are not harder";
+  EXPECT_GT(hard["mean_similarity"], 0.0);
+  std::uint64_t by_rank = 0;
+  for (const auto& one : hard["by_rank"]) by_rank += one["judgements"].get<std::uint64_t>();
+  EXPECT_EQ(by_rank, hard["judgements"]);
+  for (const char* scorer : {"detection", "fuzz-matched", "fuzz-neighbours"})
+    EXPECT_GT(entry_of(summary["scores"], "scorer", scorer)["judgements"], 0);
+  // Another explainer of the run has the same windows; other settings are refused.
+  outcome = run_gloss({"explain", run.string(), "--explainer", "top-tokens", "--latents", "0-9"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("negatives: was mixed, is (not set)"));
+  EXPECT_EQ(run_gloss({"report", run.string()}).code, 0);
+}
+
+TEST(Examples, WindowsNearInMeaningAreEmbeddedOnce) {
+  const TemporaryFolder folder("semantic");
+  const fs::path run = copy_of_run(folder);
+  std::vector<std::string> command = {"explain",     run.string(), "--latents",       "random:8",
+                                      "--negatives", "semantic",   "--semantic-pool", "400"};
+  Outcome outcome = run_gloss(command);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("name its folder with --embedding-model DIR"));
+  command.insert(command.end(), {"--embedding-model", kBert});
+  outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("400 windows embedded"));
+  ASSERT_TRUE(fs::exists(run / "embeddings.safetensors"));
+  outcome = run_gloss({"score", run.string(), "--scorer", "detection", "--json", "--threads", "1"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("windows embedded")));
+  const auto summary = nlohmann::json::parse(outcome.out);
+  EXPECT_GT(entry_of(summary["negatives"], "kind", "semantic")["judgements"], 50);
+  // The same whatever the threads.
+  const Outcome again =
+      run_gloss({"score", run.string(), "--scorer", "detection", "--json", "--threads", "3", "--redo"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(nlohmann::json::parse(again.out), summary);
+}
+
+TEST(Examples, SamplersAndCenteringAreKeptForTheScorer) {
+  const TemporaryFolder folder("sampler");
+  const fs::path run = copy_of_run(folder);
+  Outcome outcome = run_gloss({"explain", run.string(), "--latents", "random:10,density:1e-3..0.1", "--sampler",
+                               "top-n", "--top-n", "60", "--center", "--refine-windows", "10"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  outcome = run_gloss({"score", run.string(), "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_GT(entry_of(nlohmann::json::parse(outcome.out)["scores"], "scorer", "detection")["judgements"], 100);
+  outcome = run_gloss({"check", run.string()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  outcome = run_gloss({"explain", run.string(), "--sampler", "best"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("unknown sampler 'best'; known: quantiles, top, top-n, random, mixture"));
+}
+
+TEST(Examples, SettingsThatCannotBeFollowedAreNotKept) {
+  const TemporaryFolder folder("unkept");
+  const fs::path run = copy_of_run(folder);
+  fs::remove(run / "latents/layers.2/weights.safetensors");
+  Outcome outcome = run_gloss({"explain", run.string(), "--latents", "0-9", "--negatives", "neighbours"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("nothing is known of the neighbours of layers.2's latents"));
+  outcome = run_gloss({"explain", run.string(), "--latents", "0-9", "--window", "48"});
+  EXPECT_EQ(outcome.code, 2);
+  outcome = run_gloss({"explain", run.string(), "--latents", "0-9"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+}
+
 }  // namespace

@@ -137,7 +137,8 @@ void skip_done(Work& work) {
 void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
   constexpr std::size_t kBlock = 128;
   const std::size_t threads = work.options.common.thread_count();
-  std::vector<examples::Builder> builders = make_builders(work.data, work.reader, work.options.examples, threads);
+  std::vector<examples::Builder> builders =
+      make_builders(work.data, work.reader, work.options.examples, threads, work.report);
   const explain::PatternOptions options{work.options.examples.tau, work.options.common.seed};
   const bool top_tokens = work.kind == Kind::top_tokens;
   for (std::size_t first = 0; first < work.latents.size(); first += kBlock) {
@@ -181,7 +182,7 @@ class WrittenTokens {
 
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
 void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExplainer& explainer) {
-  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples);
+  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples, work.report);
   const WrittenTokens written(work, explainer.method());
   std::size_t next = 0;
   std::size_t answered = 0;
@@ -213,7 +214,7 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExpla
 void take_given(Work& work, const std::vector<explain::Explanation>& given) {
   std::vector<const explain::Explanation*> by_latent(work.reader.latent_count(), nullptr);
   for (const explain::Explanation& e : given) by_latent[to_index(e.latent)] = &e;
-  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples);
+  examples::Builder builder = make_builder(work.data, work.reader, work.options.examples, work.report);
   store::Store::Transaction transaction(work.store);
   for (const LatentId f : work.latents) {
     if (const explain::Explanation* e = by_latent[to_index(f)]; e != nullptr) put_result(work, builder.build(f), e);
@@ -223,9 +224,14 @@ void take_given(Work& work, const std::vector<explain::Explanation>& given) {
 
 int report_tally(const ExplainCommand& o, const std::string& explainer, const Tally& t, Context& context) {
   if (o.json) {
-    context.out << nlohmann::json{{"explainer", explainer}, {"explained", t.explained}, {"failed", t.failed},
-                                  {"too_rare", t.too_rare}, {"dead", t.dead},           {"already_done", t.kept},
-                                  {"few_silent_windows", t.few_silent}, {"no_silent_windows", t.no_silent}}
+    context.out << nlohmann::json{{"explainer", explainer},
+                                  {"explained", t.explained},
+                                  {"failed", t.failed},
+                                  {"too_rare", t.too_rare},
+                                  {"dead", t.dead},
+                                  {"already_done", t.kept},
+                                  {"few_silent_windows", t.few_silent},
+                                  {"no_silent_windows", t.no_silent}}
                        .dump(2)
                 << "\n";
   }
@@ -233,9 +239,9 @@ int report_tally(const ExplainCommand& o, const std::string& explainer, const Ta
       fmt::format("{}: {} explained, {} failed, {} too rare (fewer than {} windows), {} dead, {} done before",
                   explainer, t.explained, t.failed, t.too_rare, o.examples.options.min_windows, t.dead, t.kept));
   if (t.few_silent > 0)
-    context.reporter.info(fmt::format("{} of them have fewer silent windows ({}) than the {} wanted for testing, {} none",
-                                      t.few_silent, name_of(o.examples.options.negatives), o.examples.options.silent,
-                                      t.no_silent));
+    context.reporter.info(
+        fmt::format("{} of them have fewer silent windows ({}) than the {} wanted for testing, {} none", t.few_silent,
+                    name_of(o.examples.options.negatives), o.examples.options.silent, t.no_silent));
   return t.failed > 0 ? kSomeFailed : kDone;
 }
 
@@ -261,6 +267,9 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     written->check_hookpoints(run.hookpoints());
   }
   o.examples.options.seed = o.common.seed;
+  // What the settings want and the run lacks shows itself here, before they are kept for good.
+  for (const std::string& hookpoint : hookpoints)
+    make_builder(data, data.index(hookpoint), o.examples, context.reporter);
   store::Store store(run.results());
   keep_example_settings(store, run, o.examples);
   save_settings(run, "explain", cli);

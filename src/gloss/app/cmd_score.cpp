@@ -28,7 +28,8 @@ namespace {
 
 struct ScoreCommand {
   CommonOptions common;
-  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts, fuzz_shape = "scattered", fuzz_negatives = "own";
+  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts, fuzz_shape = "scattered",
+                              fuzz_negatives = "own";
   std::vector<std::string> scorers = {"detection", "fuzz"}, hookpoints;
   std::uint32_t per_prompt = 5;
   LlmOptions llm;
@@ -196,7 +197,7 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   constexpr std::size_t kBlock = 256;
   const std::size_t threads = s.options.common.thread_count();
   const explain::Vocabulary vocabulary(s.data.tokenizer);
-  std::vector<examples::Builder> builders = make_builders(s.data, s.reader, s.settings, threads);
+  std::vector<examples::Builder> builders = make_builders(s.data, s.reader, s.settings, threads, s.report);
   std::vector<score::PatternJudge> judges(threads, score::PatternJudge(vocabulary, s.data.tokens));
   for (std::size_t first = 0; first < tasks.size(); first += kBlock) {
     stop_if_interrupted();
@@ -218,7 +219,7 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
 }
 
 void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel& client, score::Judge& judge) {
-  examples::Builder builder = make_builder(s.data, s.reader, s.settings);
+  examples::Builder builder = make_builder(s.data, s.reader, s.settings, s.report);
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
@@ -340,8 +341,7 @@ Runner setup_score(CLI::App& cli) {
   cli.add_option("--judge", o->judge,
                  "pattern executes pattern explanations, llm asks a language model, auto takes what fits");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
-  cli.add_option("--latents", o->latents,
-                 fmt::format("those explained of these: {}", kLatentsHelp));
+  cli.add_option("--latents", o->latents, fmt::format("those explained of these: {}", kLatentsHelp));
   cli.add_option(
       "--shuffled", o->shuffled,
       "latents that are also judged with another's explanation, the baseline at 0.5: a number, all, none; auto = "

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "gloss/app/semantic_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/parallel.h"
 
@@ -44,9 +45,18 @@ void add_negatives(CLI::App& cli, ExampleSettings& settings) {
          [&settings](const std::string& name) { settings.neighbours = neighbours_named(name); },
          "nearest by decoder, encoder or cooccurrence")
       ->default_str("decoder");
+  cli.add_option("--contrast-windows", settings.options.contrast,
+                 "silent windows nearest in meaning to the explain windows, for contrastive explainers; 0 = they see "
+                 "random ones");
+  cli.add_option("--embedding-model", settings.embedding_model,
+                 "folder of a BERT of sentence embeddings (all-MiniLM-L6-v2), for windows near in meaning");
+  cli.add_option("--semantic-pool", settings.semantic_pool,
+                 "random windows of the run that are embedded, candidates of those near in meaning")
+      ->check(CLI::Range(1U, 1U << 30));
 }
 
-examples::Sources sources_of(const RunData& data, const index::Reader& reader, const ExampleSettings& settings) {
+examples::Sources sources_of(const RunData& data, const index::Reader& reader, const ExampleSettings& settings,
+                             Reporter& reporter) {
   using examples::Negatives;
   examples::Sources sources;
   const Negatives negatives = settings.options.negatives;
@@ -54,6 +64,7 @@ examples::Sources sources_of(const RunData& data, const index::Reader& reader, c
     if (auto weights = data.weights(reader.hookpoint()))
       sources.neighbours = examples::NeighbourSource{std::move(*weights), settings.neighbours};
   }
+  if (wants_semantic_pool(settings)) sources.semantic = semantic_pool(data, settings, available_threads(), reporter);
   return sources;
 }
 
@@ -79,13 +90,14 @@ void add_example_options(CLI::App& cli, ExampleSettings& settings) {
       ->check(CLI::Range(0.0, 1.0));
 }
 
-examples::Builder make_builder(const RunData& data, const index::Reader& reader, const ExampleSettings& settings) {
-  return {reader, data.tokens, settings.options, sources_of(data, reader, settings)};
+examples::Builder make_builder(const RunData& data, const index::Reader& reader, const ExampleSettings& settings,
+                               Reporter& reporter) {
+  return {reader, data.tokens, settings.options, sources_of(data, reader, settings, reporter)};
 }
 
 std::vector<examples::Builder> make_builders(const RunData& data, const index::Reader& reader,
-                                             const ExampleSettings& settings, std::size_t threads) {
-  const examples::Sources sources = sources_of(data, reader, settings);
+                                             const ExampleSettings& settings, std::size_t threads, Reporter& reporter) {
+  const examples::Sources sources = sources_of(data, reader, settings, reporter);
   std::vector<examples::Builder> builders;
   builders.reserve(threads);
   for (std::size_t i = 0; i < threads; ++i) builders.emplace_back(reader, data.tokens, settings.options, sources);
@@ -98,7 +110,8 @@ std::vector<bool> eligible_latents(const RunData& data, const index::Reader& rea
   ExampleSettings counting = settings;
   counting.options.negatives = examples::Negatives::random;  // counting needs no sources
   counting.options.contrast = 0;
-  std::vector<examples::Builder> builders = make_builders(data, reader, counting, threads);
+  SilentReporter silent;
+  std::vector<examples::Builder> builders = make_builders(data, reader, counting, threads, silent);
   const std::size_t latents = reader.latent_count();
   std::vector<std::uint8_t> enough(latents, 0);
   parallel_for((latents + kBlock - 1) / kBlock, threads, [&](std::size_t block, std::size_t worker) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gloss/app/run_data.h"
+#include "gloss/base/reporter.h"
 #include "gloss/examples/examples.h"
 #include "gloss/index/reader.h"
 
@@ -12,18 +13,20 @@ namespace gloss::app {
 
 /// What --latents takes (examples::LatentSpec).
 inline constexpr const char* kLatentsHelp =
-    "numbers and ranges (0-99,512), file:LIST.csv (hookpoint,latent a line) or all; of these only alive or dead ones or "
+    "numbers and ranges (0-99,512), file:LIST.csv (hookpoint,latent a line) or all; of these only alive or dead ones "
+    "or "
     "those of a density:1e-4..1e-2 (fraction of tokens); of these random:300; with commas between";
 
 /// Adds them to a command. Lifetime: `settings` must outlive parsing.
 void add_example_options(CLI::App& cli, ExampleSettings& settings);
 
 /// What draws the windows of `reader`'s latents by these settings: explainers, scorers and reports have the same.
-/// Errors: bad_input when the run lacks what the settings need (neighbours, a sentence embedding model).
-examples::Builder make_builder(const RunData& data, const index::Reader& reader, const ExampleSettings& settings);
+/// Errors: usage or bad_input when the run lacks what the settings need (neighbours, a model of sentence embeddings).
+examples::Builder make_builder(const RunData& data, const index::Reader& reader, const ExampleSettings& settings,
+                               Reporter& reporter);
 /// One for each thread.
 std::vector<examples::Builder> make_builders(const RunData& data, const index::Reader& reader,
-                                             const ExampleSettings& settings, std::size_t threads);
+                                             const ExampleSettings& settings, std::size_t threads, Reporter& reporter);
 
 /// Latents with at least as many activating windows as the settings want, by latent.
 std::vector<bool> eligible_latents(const RunData& data, const index::Reader& reader, const ExampleSettings& settings,

@@ -57,8 +57,10 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
   auto builders = std::make_shared<std::map<std::string, examples::Builder, std::less<>>>();
   result.examples = [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
     auto it = builders->find(hookpoint);
-    if (it == builders->end())
-      it = builders->emplace(hookpoint, make_builder(data, data.index(std::string(hookpoint)), settings)).first;
+    if (it == builders->end()) {
+      SilentReporter silent;  // what takes long was done when the windows were first drawn
+      it = builders->emplace(hookpoint, make_builder(data, data.index(std::string(hookpoint)), settings, silent)).first;
+    }
     return it->second.build(latent);
   };
   return result;

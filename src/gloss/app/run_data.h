@@ -1,6 +1,7 @@
 #pragma once
 /// What the stages after the cache read of a run: tokens, tokenizer, indexes.
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,9 +19,15 @@ namespace gloss::app {
 
 /// Opened once, shared by all threads.
 struct RunData {
+  /// Made when first wanted (app/semantic_stage.h).
+  struct Semantic {
+    std::shared_ptr<const examples::SemanticPool> pool;
+  };
+
   RunFolder run;
   text::Tokenizer tokenizer;
   text::TokenFile tokens;
+  std::shared_ptr<Semantic> semantic = std::make_shared<Semantic>();
 
   /// Errors: bad_input when the run has no finished cache.
   static RunData open(const RunFolder& run);

@@ -1,7 +1,7 @@
 #pragma once
 /// A run on disk: where each stage's artifact lies, and what it was made from.
-///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,statistics,weights}.safetensors  results.db  report/
-///   manifests/
+///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,statistics,weights}.safetensors  results.db
+///   report/ embeddings.safetensors  manifests/
 #include <filesystem>
 #include <map>
 #include <string>
@@ -24,6 +24,7 @@ class RunFolder {
   std::filesystem::path statistics(const std::string& hookpoint) const {
     return latents(hookpoint) / "statistics.safetensors";
   }
+  std::filesystem::path embeddings() const { return root_ / "embeddings.safetensors"; }
   std::filesystem::path results() const { return root_ / "results.db"; }
   std::filesystem::path report() const { return root_ / "report"; }
   std::filesystem::path manifest(const std::string& stage) const { return root_ / "manifests" / (stage + ".json"); }
