@@ -4,8 +4,8 @@
 ///
 ///   bench_index_size [--folder DIR] [--memory BYTES] [--statistics] [--sort] TOKENS...
 ///
-/// Not on Google Benchmark: each number of tokens takes minutes and tens of bytes of disk a firing, and runs in processes
-/// of its own, so that its peak memory is its own.
+/// Not on Google Benchmark: each number of tokens takes minutes and tens of bytes of disk a firing, and runs in
+/// processes of its own, so that its peak memory is its own.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -17,8 +17,8 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
-#include <optional>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -77,8 +77,8 @@ class Source {
       for (std::uint32_t i = 0; i < kActive;) {
         const std::uint64_t bits = random_.next_u64();
         // A quarter of them from all latents alike, so that none is dead.
-        const std::uint32_t latent = (bits & 3U) == 0 ? static_cast<std::uint32_t>(bits >> 8) % kLatents
-                                                      : table_[(bits >> 8) % kTable];
+        const std::uint32_t latent =
+            (bits & 3U) == 0 ? static_cast<std::uint32_t>(bits >> 8) % kLatents : table_[(bits >> 8) % kTable];
         if (last_seen_[latent] == position_) continue;
         last_seen_[latent] = position_;
         firings_.push_back({latent, position_, 0.1F + static_cast<float>(bits >> 44) * 0x1.0p-17F});
