@@ -57,7 +57,7 @@ const Sample& sample() {
 void check(const examples::LatentExamples& e, const examples::Options& options) {
   std::set<std::uint32_t> seen;
   std::size_t windows = 0;
-  for (const auto* part : {&e.explain, &e.test, &e.explain_silent, &e.test_silent}) {
+  for (const auto* part : {&e.explain, &e.test, &e.refine, &e.explain_silent, &e.test_silent, &e.refine_silent}) {
     for (const examples::Window& w : *part) seen.insert(w.start);
     windows += part->size();
   }
@@ -75,7 +75,10 @@ double wall_seconds() {
 void build_all(benchmark::State& state) {
   const auto threads = static_cast<std::size_t>(state.range(0));
   examples::Options options;
+  options.test = 50;
+  options.refine = static_cast<std::uint32_t>(state.range(2));
   options.split_documents = state.range(1) != 0;
+  options.center = state.range(3) != 0;
   std::vector<examples::Builder> builders;
   for (std::size_t i = 0; i < threads; ++i) builders.emplace_back(sample().reader, sample().tokens, options);
   std::uint64_t alive = 0;
@@ -122,10 +125,12 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("commit", GLOSS_BENCH_COMMIT);
   benchmark::AddCustomContext("compiler", __VERSION__);
   benchmark::AddCustomContext("shape", "1,048,576 tokens, F = 32768, K = 32, frequencies 1/rank");
-  benchmark::RegisterBenchmark("build/threads/by_document", gloss::build_all)
-      ->Args({1, 1})
-      ->Args({2, 1})
-      ->Args({2, 0})
+  benchmark::RegisterBenchmark("build/threads/by_document/refine/center", gloss::build_all)
+      ->Args({1, 1, 0, 0})
+      ->Args({2, 1, 0, 0})
+      ->Args({2, 0, 0, 0})
+      ->Args({2, 1, 20, 0})
+      ->Args({2, 1, 0, 1})
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
   benchmark::Initialize(&argc, argv);
