@@ -77,6 +77,7 @@ Chosen find_explainer(const ExplainCommand& o) {
   }
   if (name.find('+') == std::string::npos) {
     std::vector<std::string> known;
+    known.reserve(kExplainers.size());
     for (const ExplainerRow& row : kExplainers) known.emplace_back(row.name);
     if (std::find(known.begin(), known.end(), name) == known.end()) fail_unknown_name("explainer", name, known);
   }
