@@ -71,7 +71,7 @@ class PartialFile {
  public:
   PartialFile(std::filesystem::path path, const Metadata& metadata, std::size_t row_bytes)
       : path_(std::move(path)), row_bytes_(row_bytes) {
-    for (const auto& [key, value] : metadata) header_ += key + "=" + value + " ";
+    for (const auto& [key, value] : metadata) header_ += fmt::format("{}={} ", key, value);
     header_ += "\n";
   }
 
