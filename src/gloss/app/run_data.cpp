@@ -45,7 +45,8 @@ Json to_json(const ExampleSettings& s) {
 index::WeightList parse_neighbours(const std::string& name) {
   using index::WeightList;
   std::vector<std::string> known;
-  for (const WeightList list : {WeightList::decoder_neighbours, WeightList::encoder_neighbours, WeightList::cooccurring}) {
+  for (const WeightList list :
+       {WeightList::decoder_neighbours, WeightList::encoder_neighbours, WeightList::cooccurring}) {
     if (index::name_of(list) == name) return list;
     known.emplace_back(index::name_of(list));
   }

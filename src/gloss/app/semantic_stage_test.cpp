@@ -123,7 +123,7 @@ TEST(SemanticStage, TakesUpWhatAnInterruptedOneLeft) {
   semantic_pool(run.data(), run.settings, 1, reporter);
   const formats::SafeTensors whole = formats::SafeTensors::open(run.file());
   std::string header;
-  for (const auto& [key, value] : whole.metadata()) header += key + "=" + value + " ";
+  for (const auto& [key, value] : whole.metadata()) header.append(key).append("=").append(value).append(" ");
   header += "\n";
   // 60 rows that no model gives, and a part of one: what is there is not made again.
   const std::vector<float> rows(60 * 24, 0.5F);

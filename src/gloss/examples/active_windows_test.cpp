@@ -98,7 +98,8 @@ TEST(CenteredWindows, AreThoseOfAnObviousReading) {
 TEST(CenteredWindows, HaveTheirStrongestTokenAt24Of32) {
   const Sample run = make_run({{0, 40, 0.5F}, {0, 90, 1.0F}, {0, 100, 2.0F}}, {0}, 256, 1);
   const std::vector<Found> found = found_by(run, 32);
-  EXPECT_THAT(starts_of(found), ElementsAre(16, 76)) << "40 and 100 stand at 24; the window of 90 overlaps that of 100, the stronger";
+  EXPECT_THAT(starts_of(found), ElementsAre(16, 76))
+      << "40 and 100 stand at 24; the window of 90 overlaps that of 100, the stronger";
   EXPECT_EQ(found[1].max, 2.0F);
 }
 

@@ -38,7 +38,8 @@ void check_tokens(const index::Reader& reader, const text::TokenFile& tokens) {
 
 void check_sources(const index::Reader& reader, const Options& o, const Sources& sources) {
   if ((o.negatives == Negatives::semantic || o.contrast > 0) && !sources.semantic)
-    throw Error(ErrorKind::usage, "", "windows nearest by meaning want a model of sentence embeddings, and none is named",
+    throw Error(ErrorKind::usage, "",
+                "windows nearest by meaning want a model of sentence embeddings, and none is named",
                 "name its folder with --embedding-model DIR");
   if (o.negatives != Negatives::neighbours && o.negatives != Negatives::mixed) return;
   const std::string asked = fmt::format("--negatives {}", name_of(o.negatives));

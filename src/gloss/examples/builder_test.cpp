@@ -397,8 +397,10 @@ TEST(Builder, RefusesFiringsThatTheIndexHasDamaged) {
     Builder builder(index::Reader::parse(MappedFile::of_bytes(bad, "ix")), run.tokens, o);
     return usage_error([&] { builder.build(kLatent); }, ErrorKind::bad_input);
   };
-  EXPECT_THAT(error_with(activations + 4, 0), HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
-  EXPECT_THAT(error_with(activations, 0x7FC00000), HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
+  EXPECT_THAT(error_with(activations + 4, 0),
+              HasSubstr("ix: latent 0: firing 1 is at position 5 with activation bits 0x0"));
+  EXPECT_THAT(error_with(activations, 0x7FC00000),
+              HasSubstr("firing 0 is at position 3 with activation bits 0x7fc00000"));
   EXPECT_THAT(error_with(positions + 4, 16), HasSubstr("firing 1 is at position 16 with"));
   EXPECT_THAT(error_with(positions + 4, 3), HasSubstr("not ascending below 16"));
 }

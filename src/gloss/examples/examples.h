@@ -55,8 +55,8 @@ struct Window {
   std::uint8_t quantile = 0;      // 1 (weakest) .. Q (nearest the maximum); 0 for silent windows
   float max = 0.0F;               // largest activation in it
   std::vector<float> activation;  // [W], 0 where the latent is silent
-  /// Of silent_neighbour: cosine or Jaccard index of the two latents; of silent_semantic: cosine with the explain window
-  /// it is nearest to.
+  /// Of silent_neighbour: cosine or Jaccard index of the two latents; of silent_semantic: cosine with the explain
+  /// window it is nearest to.
   float similarity = 0.0F;
   NeighbourOrigin neighbour;
 };
@@ -74,7 +74,7 @@ struct Options {
   std::uint32_t top_n = 200;  // of top_n and mixture: how many of the strongest windows they draw from
   Negatives negatives = Negatives::random;
   std::uint32_t contrast = 0;  // silent windows nearest by meaning to the explain windows, for explainers that contrast
-  bool center = false;        // windows around their strongest token in place of those that contexts are cut into
+  bool center = false;         // windows around their strongest token in place of those that contexts are cut into
   std::uint64_t seed = 1;
 };
 

@@ -17,7 +17,8 @@ namespace gloss::examples {
 namespace {
 
 constexpr std::string_view kForms =
-    "write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several with commas";
+    "write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several with "
+    "commas";
 
 constexpr std::uint32_t kToTheLast = std::numeric_limits<std::uint32_t>::max();
 
@@ -39,7 +40,8 @@ std::size_t character_of(std::string_view spec, std::string_view part) {
 
 std::uint32_t read_latent(std::string_view spec, std::string_view text) {
   const std::optional<std::uint32_t> value = read_number(text);
-  if (!value) fail_spec(spec, fmt::format("character {}: '{}' is not a latent's number", character_of(spec, text), text));
+  if (!value)
+    fail_spec(spec, fmt::format("character {}: '{}' is not a latent's number", character_of(spec, text), text));
   return *value;
 }
 

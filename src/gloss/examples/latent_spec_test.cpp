@@ -42,10 +42,11 @@ TEST(LatentSpec, ReadsNumbersAndRanges) {
 
 TEST(LatentSpec, SaysWhereItCannotBeRead) {
   const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
-  EXPECT_EQ(error("0-3,x7"),
-            "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
-            "hint: write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several "
-            "with commas");
+  EXPECT_EQ(
+      error("0-3,x7"),
+      "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
+      "hint: write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several "
+      "with commas");
   EXPECT_THAT(error(""), HasSubstr("character 1: ''"));
   EXPECT_THAT(error("3-"), HasSubstr("character 3: ''"));
   EXPECT_THAT(error("-3"), HasSubstr("character 1: ''"));

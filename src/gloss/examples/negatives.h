@@ -59,10 +59,10 @@ class SilentSampler {
   std::uint32_t window_;
   std::uint64_t window_count_, silent_count_ = 0;
   Splitter splitter_;
-  Marks occupied_, taken_;            // kept out or taken; taken
-  std::vector<std::uint32_t> out_;    // all that are in occupied_
+  Marks occupied_, taken_;             // kept out or taken; taken
+  std::vector<std::uint32_t> out_;     // all that are in occupied_
   std::vector<std::uint32_t> listed_;  // starts, where few are left
-  ActiveWindows other_;               // of a neighbour
+  ActiveWindows other_;                // of a neighbour
 };
 
 }  // namespace gloss::examples

@@ -196,9 +196,8 @@ TEST(SemanticPool, GivesTheNearestOfEachQueryInTurn) {
     const std::uint64_t every = 1 + random.below(5);
 
     std::set<std::uint32_t> taken;
-    const auto hits = pool.nearest(queries, wanted, [&](std::uint32_t s) {
-      return s / 8 % every == 0 && taken.insert(s).second;
-    });
+    const auto hits =
+        pool.nearest(queries, wanted, [&](std::uint32_t s) { return s / 8 % every == 0 && taken.insert(s).second; });
 
     // The obvious way: all cosines of the query, the largest not yet taken.
     const std::vector<float> query_rows = coarse_rows(queries);

@@ -320,7 +320,8 @@ TEST(Samplers, DrawUniformlyFromTheRanksThatTheyName) {
   const auto counts = [&](Sampler sampler) {
     std::array<int, 400> count{};
     for (int seed = 0; seed < kSeeds; ++seed) {
-      for (const std::uint32_t rank : ranks(r.build(sampler, static_cast<std::uint64_t>(seed)).explain)) ++count.at(rank);
+      for (const std::uint32_t rank : ranks(r.build(sampler, static_cast<std::uint64_t>(seed)).explain))
+        ++count.at(rank);
     }
     return count;
   };

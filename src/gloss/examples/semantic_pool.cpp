@@ -30,8 +30,8 @@ class SemanticPool::Query {
   }
 
  private:
-  /// Asks for four times as many. Of those as near as the last, the index may have left some out: they wait for the next
-  /// time, so that what was found is always all that is nearer than some cosine.
+  /// Asks for four times as many. Of those as near as the last, the index may have left some out: they wait for the
+  /// next time, so that what was found is always all that is nearer than some cosine.
   void find_more() {
     asked_ = std::min(pool_->size(), asked_ == 0 ? kFirst : 4 * asked_);
     std::vector<float> cosine(asked_);
@@ -70,7 +70,8 @@ std::vector<SemanticPool::Hit> SemanticPool::nearest(std::span<const std::uint32
   if (rows.size() != queries.size() * width_) throw std::logic_error("every query must have a row");
   std::vector<Query> open;
   open.reserve(queries.size());
-  for (std::size_t i = 0; i < queries.size(); ++i) open.emplace_back(*this, std::span(rows).subspan(i * width_, width_));
+  for (std::size_t i = 0; i < queries.size(); ++i)
+    open.emplace_back(*this, std::span(rows).subspan(i * width_, width_));
   const auto take_next = [&](Query& query) {
     for (Hit hit{}; query.next(hit);) {
       if (!take(hit.start)) continue;

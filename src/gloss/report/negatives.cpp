@@ -59,10 +59,10 @@ std::vector<std::string> negatives_lines(const store::Store& store) {
   if (only_random) return lines;
   for (const store::NegativeTally& t : tallies) {
     const score::Interval s = score::wilson(t.right, t.answered);
-    lines.push_back(fmt::format("{:<10} {:<22} silent windows: {:<10} {:>8} judgements {:>5} failed   specificity "
-                                "{:.3f} [{:.3f}, {:.3f}]",
-                                t.scorer, t.explainer, name_of(t.kind), t.answered + t.failed, t.failed, s.value, s.low,
-                                s.high));
+    lines.push_back(
+        fmt::format("{:<10} {:<22} silent windows: {:<10} {:>8} judgements {:>5} failed   specificity "
+                    "{:.3f} [{:.3f}, {:.3f}]",
+                    t.scorer, t.explainer, name_of(t.kind), t.answered + t.failed, t.failed, s.value, s.low, s.high));
   }
   return lines;
 }

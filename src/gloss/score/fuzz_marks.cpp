@@ -9,7 +9,8 @@ namespace {
 
 bool is_silent(const examples::Window& w, std::size_t i) { return !(w.activation[i] > 0.0F); }
 
-/// Whether `length` tokens from `begin` on may be marked: silent, not marked yet, and with `apart` beside no marked one.
+/// Whether `length` tokens from `begin` on may be marked: silent, not marked yet, and with `apart` beside no marked
+/// one.
 bool fits(const examples::Window& w, const std::vector<bool>& marked, std::size_t begin, std::size_t length,
           bool apart) {
   for (std::size_t i = begin; i < begin + length; ++i) {

@@ -20,8 +20,8 @@ std::vector<std::size_t> run_lengths(const std::vector<bool>& marked);
 /// `count` tokens at which the latent is silent, or all there are.
 std::vector<bool> scattered_marks(const examples::Window& w, std::size_t count, Random random);
 /// Runs of these lengths of tokens at which the latent is silent, apart from each other: the longest first, each at
-/// random among the places that are left. A run that fits nowhere apart from others is set beside one, and one that fits
-/// nowhere at all is cut in two; what finds no silent token is left out.
+/// random among the places that are left. A run that fits nowhere apart from others is set beside one, and one that
+/// fits nowhere at all is cut in two; what finds no silent token is left out.
 std::vector<bool> matched_marks(const examples::Window& w, std::vector<std::size_t> lengths, Random random);
 
 }  // namespace gloss::score

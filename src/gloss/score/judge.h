@@ -21,7 +21,7 @@ Scorer parse_scorer(std::string_view name);
 
 /// How fuzz's wrong marks lie, and which windows carry them (docs/methods.md 6).
 struct FuzzKind {
-  bool matched = false;                                     // in runs as long as those of right marks
+  bool matched = false;                                      // in runs as long as those of right marks
   enum class In : std::uint8_t { own, silent, neighbours };  // the latent's test windows, its silent ones, neighbours'
   In in = In::own;
 };
@@ -41,9 +41,9 @@ struct Question {
 /// detection: per quantile the first 5 (options) activating test windows, and all silent test windows; truth =
 /// activates. fuzz: per quantile 5 windows marked correctly and 2 wrongly (a shortage keeps the ratio, see
 /// docs/methods.md 6); wrong marks are N silent tokens of the window, N = mean number of marked tokens over the test
-/// windows. Its variants: runs of silent tokens as long as the window's right ones (matched); wrong marks in silent test
-/// windows, or on the neighbours' firings in theirs, of which as many as there would be of its own.
-/// Questions come in an order random in (seed, hookpoint, latent). Deterministic.
+/// windows. Its variants: runs of silent tokens as long as the window's right ones (matched); wrong marks in silent
+/// test windows, or on the neighbours' firings in theirs, of which as many as there would be of its own. Questions come
+/// in an order random in (seed, hookpoint, latent). Deterministic.
 struct QuestionOptions {
   std::uint32_t detection_per_quantile = 5, fuzz_right_per_quantile = 5, fuzz_wrong_per_quantile = 2;
   std::uint32_t quantiles = 10;

@@ -16,8 +16,8 @@ namespace {
 using examples::LatentExamples;
 using examples::Window;
 
-constexpr std::array<std::string_view, 6> kNames{"detection",   "fuzz",                "fuzz-matched",
-                                                 "fuzz-silent", "fuzz-silent-matched", "fuzz-neighbours"};
+constexpr std::array<std::string_view, 6> kNames{"detection",           "fuzz",           "fuzz-matched", "fuzz-silent",
+                                                 "fuzz-silent-matched", "fuzz-neighbours"};
 constexpr std::array<std::string_view, 2> kShapes{"scattered", "matched"};
 constexpr std::array<std::string_view, 3> kIn{"own", "silent", "neighbours"};
 
@@ -84,7 +84,8 @@ class FuzzQuestions {
     return Random::for_latent(options_.seed, hookpoint_, examples_.latent, "fuzz-marks", w.start);
   }
   std::vector<bool> wrong_marks(const Window& w, const std::vector<bool>& like) const {
-    return kind_.matched ? matched_marks(w, run_lengths(like), random_for(w)) : scattered_marks(w, marks_, random_for(w));
+    return kind_.matched ? matched_marks(w, run_lengths(like), random_for(w))
+                         : scattered_marks(w, marks_, random_for(w));
   }
 
   FuzzKind kind_;

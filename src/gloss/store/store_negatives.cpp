@@ -28,14 +28,14 @@ std::vector<NegativeTally> Store::negative_tallies(bool by_rank) const {
   constexpr std::uint64_t kMostU8 = std::numeric_limits<std::uint8_t>::max();
   constexpr auto kLastKind = static_cast<std::uint64_t>(examples::WindowKind::silent_semantic);
   std::vector<NegativeTally> tallies;
-  Query query(impl_->db.kept(
-                  "SELECT e.text, c.text, g.text, j.kind, CASE WHEN ?1 THEN ifnull(n.rank, 0) ELSE 0 END AS place, "
-                  "sum(j.verdict <> 2), sum(j.verdict = 0), sum(j.verdict = 2), ifnull(avg(n.similarity), 0.0) "
-                  "FROM judgement j JOIN score s ON s.id = j.score JOIN name e ON e.id = s.explainer "
-                  "JOIN name c ON c.id = s.scorer JOIN name g ON g.id = s.judge LEFT JOIN hard_negative n "
-                  "ON n.hookpoint = s.hookpoint AND n.latent = s.latent AND n.start = j.start AND n.kind = j.kind "
-                  "WHERE j.kind > 0 GROUP BY c.text, e.text, g.text, j.kind, place"),
-              by_rank);
+  Query query(
+      impl_->db.kept("SELECT e.text, c.text, g.text, j.kind, CASE WHEN ?1 THEN ifnull(n.rank, 0) ELSE 0 END AS place, "
+                     "sum(j.verdict <> 2), sum(j.verdict = 0), sum(j.verdict = 2), ifnull(avg(n.similarity), 0.0) "
+                     "FROM judgement j JOIN score s ON s.id = j.score JOIN name e ON e.id = s.explainer "
+                     "JOIN name c ON c.id = s.scorer JOIN name g ON g.id = s.judge LEFT JOIN hard_negative n "
+                     "ON n.hookpoint = s.hookpoint AND n.latent = s.latent AND n.start = j.start AND n.kind = j.kind "
+                     "WHERE j.kind > 0 GROUP BY c.text, e.text, g.text, j.kind, place"),
+      by_rank);
   while (query.next()) {
     NegativeTally t{std::string(query.bytes(0)), std::string(query.bytes(1)), std::string(query.bytes(2))};
     t.kind = static_cast<examples::WindowKind>(query.bounded(3, kLastKind, "judgement.kind"));
