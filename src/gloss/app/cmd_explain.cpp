@@ -46,7 +46,8 @@ constexpr std::array<ExplainerRow, 11> kExplainers{{
     {"activations", Kind::prompt, "... and how strongly the latent fires on each"},
     {"cot", Kind::prompt, "... and reasons in steps before it answers"},
     {"logits", Kind::prompt, "... and sees which tokens the latent promotes"},
-    {"contrastive", Kind::prompt, "... and sees silent windows beside them (--negatives says which)"},
+    {"contrastive", Kind::prompt,
+     "... and sees silent windows beside them (those nearest in meaning with --contrast-windows)"},
     {"single-token", Kind::prompt, "a language model reads the marked tokens with their counts, without context"},
     {"max-act-logits", Kind::prompt,
      "a language model reads the strongest examples and the promoted and suppressed tokens, and says what the latent "
