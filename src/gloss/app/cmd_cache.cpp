@@ -90,11 +90,12 @@ std::vector<Cached> load_coders(const CacheOptions& o, const model::SubjectModel
       report.info(fmt::format("{}: left out, --latents names none of it", placed.hookpoint));
       continue;
     }
-    all.push_back({placed.hookpoint, std::move(placed.coder), placed.reads, placed.reconstructs, std::move(kept),
-                   nullptr});
+    all.push_back(
+        {placed.hookpoint, std::move(placed.coder), placed.reads, placed.reconstructs, std::move(kept), nullptr});
   }
   if (all.empty())
-    throw Error(ErrorKind::usage, "--latents", fmt::format("'{}' names no latent of any hookpoint", o.selection.latents));
+    throw Error(ErrorKind::usage, "--latents",
+                fmt::format("'{}' names no latent of any hookpoint", o.selection.latents));
   return all;
 }
 
@@ -247,8 +248,8 @@ void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::spa
   const std::uint64_t end = batch.begin + batch.ids.size();
   for (Cached& c : pass.cached) {
     if (!c.writer || c.writer->resume_position() >= end) continue;
-    c.kept.collect(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin,
-                   c.writer->resume_position(), firings, at_special);
+    c.kept.collect(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin, c.writer->resume_position(),
+                   firings, at_special);
     c.writer->append(firings, end, at_special);
   }
 }
@@ -308,7 +309,8 @@ int print_summary(const CacheOptions& o, const RunFolder& run, const std::vector
   if (!o.json) return kDone;
   nlohmann::ordered_json hookpoints = nlohmann::ordered_json::array();
   for (const Cached& c : cached) {
-    if (o.shard.empty()) hookpoints.push_back(to_json(c.hookpoint, index::StatisticsReader::open(run.statistics(c.hookpoint))));
+    if (o.shard.empty())
+      hookpoints.push_back(to_json(c.hookpoint, index::StatisticsReader::open(run.statistics(c.hookpoint))));
   }
   context.out << nlohmann::ordered_json{{"run", run.root().string()}, {"hookpoints", hookpoints}}.dump(2) << "\n";
   return kDone;

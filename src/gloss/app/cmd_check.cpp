@@ -38,8 +38,7 @@ class Check {
   std::vector<Finding> all() {
     of("tokens.safetensors", [&] { return tokens(); });
     of("tokenizer.json", [&] { return tokenizer(); });
-    for (const std::string& hookpoint : hookpoints())
-      check_hookpoint(hookpoint);
+    for (const std::string& hookpoint : hookpoints()) check_hookpoint(hookpoint);
     for (const fs::path& spill : spill_folders())
       findings_.push_back({fs::relative(spill, run_.root()).string(), "a cache that was not finished", "",
                            "the same gloss cache command goes on there"});

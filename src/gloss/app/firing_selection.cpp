@@ -38,9 +38,8 @@ KeptFirings::KeptFirings(const FiringSelection& selection, const std::string& ho
 }
 
 void KeptFirings::collect(const sparse::Encoded& encoded, std::span<const TokenId> ids,
-                          const std::vector<bool>& special, std::uint64_t first_position,
-                          std::uint64_t resume_position, std::vector<index::Firing>& kept,
-                          std::vector<index::Firing>& at_special) const {
+                          const std::vector<bool>& special, std::uint64_t first_position, std::uint64_t resume_position,
+                          std::vector<index::Firing>& kept, std::vector<index::Firing>& at_special) const {
   kept.clear();
   at_special.clear();
   for (std::size_t row = 0; row < ids.size(); ++row) {

@@ -14,7 +14,7 @@
 namespace gloss::app {
 
 struct FiringSelection {
-  double threshold = 0.0;      // activations above it are kept
+  double threshold = 0.0;       // activations above it are kept
   std::string latents = "all";  // as --latents of the other commands
 };
 /// Declares --threshold and --latents.

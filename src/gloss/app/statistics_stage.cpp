@@ -32,15 +32,18 @@ std::string describe_line(const std::string& hookpoint, const index::StatisticsR
   const index::StatisticsSummary s = statistics.summary();
   const std::uint64_t indexed = statistics.token_count() - statistics.excluded_token_count();
   const std::string kept = s.cached == s.latents ? "" : fmt::format("{} of ", s.cached);
-  std::string text = fmt::format("{}: {}{} latents, {} dead, {} firings at {} tokens ({} special tokens left out", hookpoint,
-                                 kept, s.latents, s.dead, format_count(static_cast<double>(s.firings)),
+  std::string text = fmt::format("{}: {}{} latents, {} dead, {} firings at {} tokens ({} special tokens left out",
+                                 hookpoint, kept, s.latents, s.dead, format_count(static_cast<double>(s.firings)),
                                  format_count(static_cast<double>(indexed)), statistics.excluded_token_count());
-  if (s.special_firings) text += fmt::format(", {} firings there", format_count(static_cast<double>(*s.special_firings)));
+  if (s.special_firings)
+    text += fmt::format(", {} firings there", format_count(static_cast<double>(*s.special_firings)));
   text += fmt::format(
-      ")\n{}: of the latents {} fire on more than 1 % of tokens, {} on more than 10 %; {} at 20 different tokens at most, {} "
-      "after 20 at most ({} fire too rarely to tell); {} mostly in one document, {} by position, {} mostly at special tokens",
-      hookpoint, s.over_1_percent, s.over_10_percent, s.single_token, s.previous_token, s.few_firings, s.single_document,
-      s.positional, s.special);
+      ")\n{}: of the latents {} fire on more than 1 % of tokens, {} on more than 10 %; {} at 20 different tokens at "
+      "most, {} "
+      "after 20 at most ({} fire too rarely to tell); {} mostly in one document, {} by position, {} mostly at special "
+      "tokens",
+      hookpoint, s.over_1_percent, s.over_10_percent, s.single_token, s.previous_token, s.few_firings,
+      s.single_document, s.positional, s.special);
   return text;
 }
 

@@ -12,8 +12,8 @@ namespace gloss::index {
 
 /// The arrays in the order of their bytes.
 enum Array : std::size_t { kOffsets, kCount, kSpecial, kSum, kPositions, kMax, kActivations, kCached, kArrays };
-inline constexpr std::array<std::string_view, kArrays> kArrayNames{
-    "offsets", "count", "special_count", "sum", "positions", "max", "activations", "cached"};
+inline constexpr std::array<std::string_view, kArrays> kArrayNames{"offsets",   "count", "special_count", "sum",
+                                                                   "positions", "max",   "activations",   "cached"};
 /// Arrays that version 1 did not have.
 inline constexpr bool is_new(std::size_t array) { return array == kSpecial || array == kCached; }
 

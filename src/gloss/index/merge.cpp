@@ -105,7 +105,8 @@ Merger::Merger(const std::filesystem::path& folder, const WriterOptions& options
       cached_(options.cached),
       half_(!options.full_precision && fits_half(manifest.largest())),
       file_(folder / "index.safetensors",
-            declare_arrays(options.latent_count, manifest.firing_count(), half_ ? formats::Dtype::f16 : formats::Dtype::f32),
+            declare_arrays(options.latent_count, manifest.firing_count(),
+                           half_ ? formats::Dtype::f16 : formats::Dtype::f32),
             std::move(metadata)) {
   cached_.resize(latent_count_, 1);
   allocate(options.memory_bytes);

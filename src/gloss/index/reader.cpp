@@ -100,8 +100,8 @@ void Reader::read_arrays(const std::byte* file_begin) {
   const bool half = file_.tensor("activations").dtype == Dtype::f16;
   const bool first_version = metadata_text(file_, "format") == kFirstFormat;
   for (const auto& wanted : declare_arrays(latents, positions_.size(), half ? Dtype::f16 : Dtype::f32)) {
-    const auto array = static_cast<std::size_t>(
-        std::find(kArrayNames.begin(), kArrayNames.end(), wanted.name) - kArrayNames.begin());
+    const auto array =
+        static_cast<std::size_t>(std::find(kArrayNames.begin(), kArrayNames.end(), wanted.name) - kArrayNames.begin());
     if (first_version && is_new(array)) continue;
     static_cast<void>(file_.tensor(wanted.name, wanted.dtype, wanted.shape));
   }

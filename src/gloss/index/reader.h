@@ -29,9 +29,9 @@ struct Firings {
 /// Immutable and memory-mapped; copies share the mapping; any thread may use any copy without locks.
 class Reader {
  public:
-  /// Maps `file` and checks the header's checksum, shapes, dtypes and bounds of the offsets; cost does not grow with the
-  /// firings. What an older gloss wrote (version 1) has no checksum of the header, and is read as well.
-  /// Errors: bad_input: missing, cut, not an index, or arrays that disagree (names array and byte).
+  /// Maps `file` and checks the header's checksum, shapes, dtypes and bounds of the offsets; cost does not grow with
+  /// the firings. What an older gloss wrote (version 1) has no checksum of the header, and is read as well. Errors:
+  /// bad_input: missing, cut, not an index, or arrays that disagree (names array and byte).
   static Reader open(const std::filesystem::path& file);
   static Reader parse(MappedFile file);
 

@@ -161,9 +161,9 @@ TEST(ActivationIndex, SaysWhatIsWrongWithTheHeader) {
 std::string first_version() {
   const Folder folder;
   const fs::path path = folder.path() / "index.safetensors";
-  std::map<std::string, std::string> metadata{{"format", "gloss-index-1"},  {"hookpoint", "layers.1"},
-                                              {"ctx_len", "8"},             {"token_count", "16"},
-                                              {"excluded_token_count", "2"}, {"model", "made up"}};
+  std::map<std::string, std::string> metadata{
+      {"format", "gloss-index-1"}, {"hookpoint", "layers.1"},     {"ctx_len", "8"},
+      {"token_count", "16"},       {"excluded_token_count", "2"}, {"model", "made up"}};
   const std::vector<std::uint64_t> offsets{0, 0, 4, 4}, count{0, 4, 0};
   const std::vector<double> sum{0.0, 11.0, 0.0};
   const std::vector<std::uint32_t> positions{1, 2, 6, 8};
@@ -175,8 +175,11 @@ std::string first_version() {
   hash("activations", activations);
   using formats::Dtype;
   formats::SafeTensorsWriter file(path,
-                                  {{"offsets", Dtype::u64, {4}}, {"count", Dtype::u64, {3}}, {"sum", Dtype::f64, {3}},
-                                   {"positions", Dtype::u32, {4}}, {"max", Dtype::f32, {3}},
+                                  {{"offsets", Dtype::u64, {4}},
+                                   {"count", Dtype::u64, {3}},
+                                   {"sum", Dtype::f64, {3}},
+                                   {"positions", Dtype::u32, {4}},
+                                   {"max", Dtype::f32, {3}},
                                    {"activations", Dtype::f32, {4}}},
                                   metadata);
   file.write_values(std::span(offsets));

@@ -14,8 +14,8 @@ namespace gloss::index {
 /// What the manifest remembers of a run.
 struct RunInfo {
   std::uint64_t firing_count = 0;
-  std::uint64_t end_position = 0;                              // every token before it is in this run or an earlier one
-  float largest = 0.0F;                                        // largest activation
+  std::uint64_t end_position = 0;  // every token before it is in this run or an earlier one
+  float largest = 0.0F;            // largest activation
   std::string offsets_hash, special_hash, positions_hash, activations_hash;  // XXH3-128, hexadecimal
 };
 

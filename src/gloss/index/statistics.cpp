@@ -23,8 +23,25 @@ constexpr const char* kHint = "the file is damaged: delete it and run gloss cach
 
 /// The arrays in the order of their bytes.
 enum Array : std::size_t {
-  kCount, kSpecial, kOffsetTokens, kOffsetFirings, kSum, kInformation, kPeak, kDocuments, kLargest, kLargestCount,
-  kTokenKinds, kToken, kTokenCount, kPreviousKinds, kPrevious, kPreviousCount, kMax, kCached, kArrays
+  kCount,
+  kSpecial,
+  kOffsetTokens,
+  kOffsetFirings,
+  kSum,
+  kInformation,
+  kPeak,
+  kDocuments,
+  kLargest,
+  kLargestCount,
+  kTokenKinds,
+  kToken,
+  kTokenCount,
+  kPreviousKinds,
+  kPrevious,
+  kPreviousCount,
+  kMax,
+  kCached,
+  kArrays
 };
 struct Spec {
   const char* name;
@@ -71,12 +88,13 @@ std::vector<formats::CheckedFileWriter::Declared> declare(std::uint64_t latents,
 TokenTables tables_of(const std::string& where, const StatisticsWriter::Options& options, const IndexedTokens& tokens) {
   if (tokens.tokens.size() != options.token_count ||
       tokens.documents.size() * std::uint64_t{options.ctx_len} != options.token_count)
-    fail_input(where, fmt::format("{} tokens in {} contexts are given, wanted {} in contexts of {}",
-                                  tokens.tokens.size(), tokens.documents.size(), options.token_count, options.ctx_len),
+    fail_input(where,
+               fmt::format("{} tokens in {} contexts are given, wanted {} in contexts of {}", tokens.tokens.size(),
+                           tokens.documents.size(), options.token_count, options.ctx_len),
                "the index belongs to other tokens");
   if (tokens.special.size() > kMostVocabulary) throw std::logic_error("a vocabulary of more than 2^28 tokens");
-  TokenTables tables{tokens.tokens, tokens.documents, options.ctx_len, static_cast<std::uint32_t>(tokens.special.size()),
-                     std::vector<std::uint64_t>(options.ctx_len, 0)};
+  TokenTables tables{tokens.tokens, tokens.documents, options.ctx_len,
+                     static_cast<std::uint32_t>(tokens.special.size()), std::vector<std::uint64_t>(options.ctx_len, 0)};
   for (std::size_t begin = 0; begin < tokens.tokens.size(); begin += options.ctx_len) {
     for (std::uint32_t offset = 0; offset < options.ctx_len; ++offset) {
       const std::uint32_t token = to_index(tokens.tokens[begin + offset]);
@@ -117,7 +135,7 @@ struct StatisticsWriter::Impl {
     for (const LatentStatistics& row : rows) values.push_back(static_cast<T>(get(row)));
     file.append_values(place(array), std::span<const T>(values));
   }
-  void append_list(Array tokens, Array counts, const TokenList LatentStatistics::* list) {
+  void append_list(Array tokens, Array counts, const TokenList LatentStatistics::*list) {
     std::vector<std::uint32_t> ids(rows.size() * kListedTokens, kEndOfList), how_often(ids.size(), 0);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::vector<TokenList::Entry>& entries = (rows[i].*list).entries;
@@ -174,7 +192,8 @@ void StatisticsWriter::add(std::uint32_t first, std::uint32_t count, const std::
 void StatisticsWriter::Impl::write_rows() {
   using Row = LatentStatistics;
   append<std::uint64_t>(kCount, [](const Row& r) { return r.count; });
-  if (options.special_counted) append<std::uint64_t>(kSpecial, [](const Row& r) { return r.special_count.value_or(0); });
+  if (options.special_counted)
+    append<std::uint64_t>(kSpecial, [](const Row& r) { return r.special_count.value_or(0); });
   append<double>(kSum, [](const Row& r) { return r.sum; });
   append<double>(kInformation, [](const Row& r) { return r.position_information; });
   append<std::uint32_t>(kPeak, [](const Row& r) { return r.peak_offset; });
@@ -241,8 +260,8 @@ StatisticsReader StatisticsReader::parse(MappedFile file) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(found.data(), found.data() + found.size(), value);
     if (error != std::errc() || end != found.data() + found.size() || value > most)
-      fail_input(reader.file_name(), fmt::format("metadata '{}' is '{}', wanted a whole number to {}", key, found, most),
-                 kHint);
+      fail_input(reader.file_name(),
+                 fmt::format("metadata '{}' is '{}', wanted a whole number to {}", key, found, most), kHint);
     return value;
   };
   reader.token_count_ = number("token_count", std::uint64_t{1} << 32);
@@ -256,8 +275,8 @@ void StatisticsReader::read_arrays() {
   count_ = file_.view<std::uint64_t>(kSpecs.at(kCount).name, Dtype::u64);
   offset_tokens_ = file_.view<std::uint64_t>(kSpecs.at(kOffsetTokens).name, Dtype::u64);
   if (count_.empty() || count_.size() > kMost || offset_tokens_.empty() || offset_tokens_.size() > kMost)
-    fail_input(file_name(), fmt::format("is of {} latents and contexts of {} tokens", count_.size(), offset_tokens_.size()),
-               kHint);
+    fail_input(file_name(),
+               fmt::format("is of {} latents and contexts of {} tokens", count_.size(), offset_tokens_.size()), kHint);
   const bool special_counted = file_.contains(kSpecs.at(kSpecial).name);
   for (const auto& wanted : declare(count_.size(), offset_tokens_.size(), special_counted))
     static_cast<void>(file_.tensor(wanted.name, wanted.dtype, wanted.shape));

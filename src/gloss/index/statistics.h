@@ -1,6 +1,6 @@
 #pragma once
-/// What is known of each latent from its firings alone: where in a context, at which tokens and in how many documents it
-/// fires. Gathered latent by latent while the index is merged; bytes on disk: docs/formats/statistics.md.
+/// What is known of each latent from its firings alone: where in a context, at which tokens and in how many documents
+/// it fires. Gathered latent by latent while the index is merged; bytes on disk: docs/formats/statistics.md.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -101,15 +101,15 @@ struct StatisticsSummary {
   std::uint32_t latents = 0, cached = 0;
   std::uint64_t firings = 0;
   std::optional<std::uint64_t> special_firings;
-  std::uint32_t dead = 0;                // of those cached
-  std::uint32_t over_1_percent = 0;      // fire on more than 1 % of the indexed tokens
-  std::uint32_t over_10_percent = 0;     // and more than 10 %: dense
-  std::uint32_t few_firings = 0;         // alive, but too few for the tests of tokens to fail
-  std::uint32_t single_token = 0;        // at most 20 different tokens, of those with more firings than that
-  std::uint32_t previous_token = 0;      // the same of the token before
-  std::uint32_t single_document = 0;     // more than half of the firings in one document
-  std::uint32_t special = 0;             // more than half of the firings at special tokens
-  std::uint32_t positional = 0;          // information of more than 0.05 nats
+  std::uint32_t dead = 0;             // of those cached
+  std::uint32_t over_1_percent = 0;   // fire on more than 1 % of the indexed tokens
+  std::uint32_t over_10_percent = 0;  // and more than 10 %: dense
+  std::uint32_t few_firings = 0;      // alive, but too few for the tests of tokens to fail
+  std::uint32_t single_token = 0;     // at most 20 different tokens, of those with more firings than that
+  std::uint32_t previous_token = 0;   // the same of the token before
+  std::uint32_t single_document = 0;  // more than half of the firings in one document
+  std::uint32_t special = 0;          // more than half of the firings at special tokens
+  std::uint32_t positional = 0;       // information of more than 0.05 nats
 };
 
 /// Immutable and memory-mapped; copies share the mapping; any thread may use any copy without locks.

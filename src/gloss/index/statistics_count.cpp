@@ -53,7 +53,8 @@ Cut cut_at(std::span<const Key> keys, std::uint64_t k, std::vector<std::uint32_t
   const auto place = work.begin() + static_cast<std::ptrdiff_t>(k - 1);
   std::nth_element(work.begin(), place, work.end(), std::greater<>());
   const std::uint32_t key = *place;
-  return {key, static_cast<std::uint64_t>(std::count_if(work.begin(), place, [key](std::uint32_t v) { return v > key; }))};
+  return {key,
+          static_cast<std::uint64_t>(std::count_if(work.begin(), place, [key](std::uint32_t v) { return v > key; }))};
 }
 
 }  // namespace
@@ -65,9 +66,11 @@ LatentStatistics LatentCounter::count(const Firings& firings, std::span<std::uin
   LatentStatistics out;
   out.count = firings.size();
   if (firings.size() == 0) return out;
-  if (firings.position.back() >= tables_.tokens.size() || !std::is_sorted(firings.position.begin(), firings.position.end()))
-    fail_input("statistics", fmt::format("a latent fires at position {}, but there are {} tokens",
-                                         firings.position.back(), tables_.tokens.size()),
+  if (firings.position.back() >= tables_.tokens.size() ||
+      !std::is_sorted(firings.position.begin(), firings.position.end()))
+    fail_input("statistics",
+               fmt::format("a latent fires at position {}, but there are {} tokens", firings.position.back(),
+                           tables_.tokens.size()),
                "the index is damaged, or belongs to other tokens");
   count_offsets_and_documents(firings, offset_firings, out);
   if (firings.full.empty()) {
@@ -123,13 +126,13 @@ void LatentCounter::count_offsets_and_documents(const Firings& firings, std::spa
   offsets_.clear();
 }
 
-/// I = 1/T sum over offsets of p(o) ln(p(o)/p) + (1-p(o)) ln((1-p(o))/(1-p)), p(o) the fraction of the indexed tokens at
-/// o at which the latent fires, p their mean; offsets without indexed tokens are left out. Requires: offsets_ ascending.
-/// Source: Voita et al. 2023, "Neurons in Large Language Models", section 5.1.
+/// I = 1/T sum over offsets of p(o) ln(p(o)/p) + (1-p(o)) ln((1-p(o))/(1-p)), p(o) the fraction of the indexed tokens
+/// at o at which the latent fires, p their mean; offsets without indexed tokens are left out. Requires: offsets_
+/// ascending. Source: Voita et al. 2023, "Neurons in Large Language Models", section 5.1.
 double LatentCounter::information(std::uint64_t count) {
   if (count == 0) return 0.0;
-  const auto used = static_cast<double>(std::count_if(tables_.offset_tokens.begin(), tables_.offset_tokens.end(),
-                                                      [](std::uint64_t n) { return n > 0; }));
+  const auto used = static_cast<double>(
+      std::count_if(tables_.offset_tokens.begin(), tables_.offset_tokens.end(), [](std::uint64_t n) { return n > 0; }));
   const auto frequency = [&](std::uint32_t offset) {
     // A firing at a token that is said to be special happens in damaged files only; no frequency is above 1.
     const auto tokens = static_cast<double>(tables_.offset_tokens[offset]);

@@ -236,16 +236,17 @@ TEST(Statistics, SameBytesWhateverMemoryThreadsAndParts) {
 TEST(Statistics, SummaryCountsTheKindsOfLatents) {
   constexpr std::uint32_t kCtxLen = 10;
   Corpus corpus(100, kCtxLen, 300);
-  for (std::size_t i = 0; i < corpus.tokens.size(); ++i) corpus.tokens[i] = TokenId{1 + static_cast<std::uint32_t>(i % 250)};
+  for (std::size_t i = 0; i < corpus.tokens.size(); ++i)
+    corpus.tokens[i] = TokenId{1 + static_cast<std::uint32_t>(i % 250)};
   for (std::size_t c = 0; c < 100; ++c) corpus.documents[c] = static_cast<std::uint32_t>(c / 10);
   for (std::size_t c = 90; c < 100; ++c) corpus.tokens[c * kCtxLen] = TokenId{0};
   std::vector<Firing> firings;
   for (std::uint32_t p = 0; p < 1000; ++p) {
-    if (p % 10 == 3) firings.push_back({1, p, 1.0F});                     // positional, 10.1 % of 990 tokens: dense
-    if (p % 250 < 10 && p % 10 != 0) firings.push_back({2, p, 1.0F});     // tokens 2 to 10 alone, 36 times
+    if (p % 10 == 3) firings.push_back({1, p, 1.0F});                        // positional, 10.1 % of 990 tokens: dense
+    if (p % 250 < 10 && p % 10 != 0) firings.push_back({2, p, 1.0F});        // tokens 2 to 10 alone, 36 times
     if (p >= 200 && p < 300 && p % 3 == 1) firings.push_back({3, p, 1.0F});  // document 2 alone
-    if (p == 77) firings.push_back({4, p, 1.0F});                         // once
-    if (p >= 900 && p % 10 == 0) firings.push_back({5, p, 1.0F});         // at special tokens alone
+    if (p == 77) firings.push_back({4, p, 1.0F});                            // once
+    if (p >= 900 && p % 10 == 0) firings.push_back({5, p, 1.0F});            // at special tokens alone
   }
   const Folder folder;
   WriterOptions options = testing::options(8, kCtxLen);

@@ -27,9 +27,9 @@ struct WriterOptions {
   std::uint32_t latent_count = 0;  // F
   std::uint32_t ctx_len = 0;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;  // of the firing buffer and of the merge
-  bool full_precision = false;       // f32 whatever the values; else f16 unless one leaves its range
-  std::vector<std::uint8_t> cached;  // [F], 1 for latents whose firings are given, else 0; empty = all are
-  std::map<std::string, std::string> metadata;          // stored as given (model, coder, fingerprints, version, ...)
+  bool full_precision = false;                          // f32 whatever the values; else f16 unless one leaves its range
+  std::vector<std::uint8_t> cached;             // [F], 1 for latents whose firings are given, else 0; empty = all are
+  std::map<std::string, std::string> metadata;  // stored as given (model, coder, fingerprints, version, ...)
 };
 
 /// Firings go to a buffer of fixed size; a full buffer is counting-sorted by latent and spilled as a run to
@@ -48,9 +48,9 @@ class Writer {
   /// First token position whose firings are not yet safe on disk: append() must go on from there.
   std::uint64_t resume_position() const;
   /// Adds the firings of the tokens from the last end up to `end_position`. Positions ascend over calls (any order of
-  /// latents within a token). `special` are firings at special tokens, in the same order, which are counted and not kept.
-  /// Errors: failed on a full disk: what was spilled before stays usable; bad_input: an activation that is no positive
-  /// number.
+  /// latents within a token). `special` are firings at special tokens, in the same order, which are counted and not
+  /// kept. Errors: failed on a full disk: what was spilled before stays usable; bad_input: an activation that is no
+  /// positive number.
   void append(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special = {});
   /// Adds all firings of another index, of tokens from the last end up to `end_position`, straight as a run: nothing is
   /// sorted again. Where `other` is f32 the result is the same as if its firings had been appended. Does nothing when

@@ -102,7 +102,7 @@ TEST(PromptTemplate, AFolderReplacesTheBuiltInText) {
 }
 
 TEST(PromptTexts, AreThoseOfTheRepository) {
-  const std::vector<std::string> places = {"?explanation", "?windows", "?count",      "?open",  "?close",
+  const std::vector<std::string> places = {"?explanation", "?windows", "?count",      "?open",   "?close",
                                            "?promoted",    "?silent",  "?suppressed", "?tokens", "?window"};
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(GLOSS_SOURCE_DIR "/prompts")) {

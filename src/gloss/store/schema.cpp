@@ -114,7 +114,7 @@ CREATE TABLE hard_negative (  -- where a silent window that is not a random one 
 
 /// What makes a file of schema i + 1 one of schema i + 2.
 constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {kSecond,
-                                                               "ALTER TABLE reply ADD COLUMN probabilities BLOB"};
+                                                                   "ALTER TABLE reply ADD COLUMN probabilities BLOB"};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");

@@ -234,7 +234,7 @@ std::vector<LatentRow> Store::latents(std::string_view hookpoint) const {
 
 std::optional<LatentRow> Store::latent(std::string_view hookpoint, LatentId latent) const {
   Query query(impl_->db.kept("SELECT latent, firing_count, density, max_activation, window_count, status, "
-                               "silent_wanted, silent_found FROM latent "
+                             "silent_wanted, silent_found FROM latent "
                              "WHERE hookpoint = ?1 AND latent = ?2"),
               impl_->find_name(NameKind::hookpoint, hookpoint), latent);
   if (!query.next()) return std::nullopt;
