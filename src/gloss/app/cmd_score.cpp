@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
@@ -16,12 +18,15 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/parallel.h"
 #include "gloss/base/random.h"
+#include "gloss/report/calibration.h"
 #include "gloss/report/negatives.h"
 #include "gloss/report/summary.h"
+#include "gloss/score/base_rate.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 #include "gloss/score/llm_judge.h"
 #include "gloss/score/pattern_judge.h"
+#include "gloss/score/until_width.h"
 
 namespace gloss::app {
 namespace {
@@ -32,6 +37,7 @@ struct ScoreCommand {
                               fuzz_negatives = "own";
   std::vector<std::string> scorers = {"detection", "fuzz"}, hookpoints;
   std::uint32_t per_prompt = 5;
+  double until_width = 0.0;  // 0 = everything is asked
   LlmOptions llm;
   bool redo = false, json = false;
 };
@@ -52,6 +58,7 @@ struct Scoring {
   index::Reader reader;
   std::vector<Item> items;
   std::uint64_t failed_judgements = 0;
+  std::uint64_t asked = 0, available = 0;  // with --until-width: questions
   Reporter& report;
 };
 
@@ -169,29 +176,53 @@ std::vector<Task> open_tasks(const Scoring& s) {
   return tasks;
 }
 
-/// What is asked of one latent, and the windows that the answers are counted apart by.
+/// What the answers about one latent are counted apart by: the silent windows, and how many windows of each kind the
+/// whole cache has.
 struct Asked {
-  std::vector<score::Question> questions;
   std::vector<examples::Window> silent;
+  score::Strata strata;
 };
 
-void put_judgements(Scoring& s, const Task& task, const std::vector<examples::Window>& silent,
-                    const std::vector<score::Judgement>& judgements) {
+void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std::vector<score::Judgement>& judgements) {
   if (s.settings.options.negatives != examples::Negatives::random)
-    s.store.put_negatives(s.hookpoint, task.item->explanation.latent, silent);
-  const score::LatentScore result =
-      score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
+    s.store.put_negatives(s.hookpoint, task.item->explanation.latent, asked.silent);
+  score::LatentScore result = score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
+  if (task.scorer == score::Scorer::detection) score::add_base_rate(result, judgements, asked.strata);
   s.failed_judgements += result.failed;
   s.store.put_score({s.hookpoint, task.item->explainer, std::string(score::name_of(task.scorer)), s.judge_name, result},
                     judgements);
 }
 
-Asked questions_of(const Scoring& s, const Task& task, examples::Builder& builder) {
+std::vector<score::Question> questions_of(const Scoring& s, const Task& task, examples::Builder& builder,
+                                          Asked& asked) {
   examples::LatentExamples found = builder.build(task.item->explanation.latent);
   std::vector<score::Question> questions =
       score::make_questions(task.scorer, s.hookpoint, found, question_options(s.settings));
-  return {std::move(questions), std::move(found.test_silent)};
+  asked.strata = score::strata_of(found.window_count, found.silent_count, s.settings.options.quantiles);
+  asked.silent = std::move(found.test_silent);
+  return questions;
 }
+
+/// The judge itself, or one that asks it as long as the score is not known well enough.
+class Stopping {
+ public:
+  Stopping(score::Judge& judge, double width) : judge_(&judge) {
+    if (width > 0) judge_ = &until_.emplace(judge, width);
+  }
+  Stopping(const Stopping&) = delete;
+  Stopping& operator=(const Stopping&) = delete;
+
+  score::Judge& judge() { return *judge_; }
+  void count(Scoring& s) const {
+    if (!until_) return;
+    s.asked += until_->asked();
+    s.available += until_->available();
+  }
+
+ private:
+  score::Judge* judge_;
+  std::optional<score::UntilWidth> until_;
+};
 
 void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   constexpr std::size_t kBlock = 256;
@@ -199,37 +230,42 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   const explain::Vocabulary vocabulary(s.data.tokenizer);
   std::vector<examples::Builder> builders = make_builders(s.data, s.reader, s.settings, threads, s.report);
   std::vector<score::PatternJudge> judges(threads, score::PatternJudge(vocabulary, s.data.tokens));
+  std::deque<Stopping> stopping;
+  for (score::PatternJudge& judge : judges) stopping.emplace_back(judge, s.options.until_width);
   for (std::size_t first = 0; first < tasks.size(); first += kBlock) {
     stop_if_interrupted();
     const std::size_t count = std::min(kBlock, tasks.size() - first);
     std::vector<std::vector<score::Judgement>> judged(count);
-    std::vector<std::vector<examples::Window>> silent(count);
+    std::vector<Asked> asked(count);
     parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
       const Task& task = tasks[first + i];
-      Asked asked = questions_of(s, task, builders[worker]);
-      silent[i] = std::move(asked.silent);
-      judges[worker].submit(task.scorer, task.item->explanation, std::move(asked.questions),
-                            [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
+      std::vector<score::Question> questions = questions_of(s, task, builders[worker], asked[i]);
+      stopping[worker].judge().submit(
+          task.scorer, task.item->explanation, std::move(questions),
+          [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
     });
     store::Store::Transaction transaction(s.store);
-    for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], silent[i], judged[i]);
+    for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], asked[i], judged[i]);
     transaction.commit();
     s.report.progress({"score " + s.hookpoint, first + count, tasks.size(), "scores", ""});
   }
+  for (const Stopping& one : stopping) one.count(s);
 }
 
 void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel& client, score::Judge& judge) {
   examples::Builder builder = make_builder(s.data, s.reader, s.settings, s.report);
+  Stopping stopping(judge, s.options.until_width);
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
     if (next >= tasks.size() || interrupted()) return;
     const Task task = tasks[next++];
-    Asked asked = questions_of(s, task, builder);
-    judge.submit(
-        task.scorer, task.item->explanation, std::move(asked.questions),
-        [&, task, silent = std::move(asked.silent)](const std::vector<score::Judgement>& judgements) {
-          put_judgements(s, task, silent, judgements);
+    Asked asked;
+    std::vector<score::Question> questions = questions_of(s, task, builder, asked);
+    stopping.judge().submit(
+        task.scorer, task.item->explanation, std::move(questions),
+        [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
+          put_judgements(s, task, asked, judgements);
           s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
           submit_next();
         });
@@ -237,6 +273,7 @@ void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel
   for (std::uint32_t i = 0; i < s.options.llm.in_flight; ++i) submit_next();
   judge.run();
   stop_if_interrupted();
+  stopping.count(s);
 }
 
 std::string summary_line(const report::ScorerSummary& row) {
@@ -247,18 +284,31 @@ std::string summary_line(const report::ScorerSummary& row) {
       row.balanced_accuracy.low, row.balanced_accuracy.high, row.precision.value, row.recall.value, row.f1.value);
 }
 
+std::string correlation_line(const report::ScorerCorrelation& c) {
+  const auto with_judge = [&](const std::string& scorer, const std::string& judge) {
+    return c.judge_a == c.judge_b ? scorer : fmt::format("{} ({})", scorer, judge);
+  };
+  return fmt::format(
+      "{:<33} {} and {} over {} latents: Pearson {:.3f} [{:.3f}, {:.3f}]   Spearman {:.3f} [{:.3f}, {:.3f}]",
+      c.explainer, with_judge(c.scorer_a, c.judge_a), with_judge(c.scorer_b, c.judge_b), c.latents, c.pearson.value,
+      c.pearson.low, c.pearson.high, c.spearman.value, c.spearman.low, c.spearman.high);
+}
+
 void print_summary(const ScoreCommand& o, const store::Store& store, Context& context) {
   const report::RunSummary summary =
-      report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed);
+      report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed, store.latents(""));
   if (o.json) {
     nlohmann::json json = summary.to_json();
     json["negatives"] = report::negatives_json(store);
+    json["calibration"] = report::calibration_json(store);
     context.out << json.dump(2) << "\n";
     return;
   }
   for (const std::string& warning : summary.warnings()) context.reporter.warn(warning);
   for (const report::ScorerSummary& row : summary.all) context.out << summary_line(row) << "\n";
+  for (const report::ScorerCorrelation& c : summary.correlations) context.out << correlation_line(c) << "\n";
   for (const std::string& line : report::negatives_lines(store)) context.out << line << "\n";
+  for (const std::string& line : report::calibration_lines(store)) context.out << line << "\n";
 }
 
 /// Neighbours' windows must be among those the run was explained for.
@@ -297,9 +347,13 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
     judging.by_probability = o.llm.is_native();
     llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
-    keep_method(store, run, "judge:" + llm_judge->name(), llm_judge->fingerprint(), o.redo);
   }
-  std::uint64_t failed = 0;
+  // Scores that stopped early and scores that did not are not of one method.
+  keep_method(store, run, "judge:" + (llm_judge ? llm_judge->name() : "pattern"),
+              (llm_judge ? llm_judge->fingerprint() : "pattern") +
+                  (o.until_width > 0 ? fmt::format(" until {}", o.until_width) : ""),
+              o.redo);
+  std::uint64_t failed = 0, asked = 0, available = 0;
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
     Scoring s{o,
               data,
@@ -311,6 +365,8 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
               data.index(hookpoint),
               {},
               0,
+              0,
+              0,
               context.reporter};
     collect_items(s, explainer, spec);
     const std::vector<Task> tasks = open_tasks(s);
@@ -319,7 +375,13 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     else
       score_by_pattern(s, tasks);
     failed += s.failed_judgements;
+    asked += s.asked;
+    available += s.available;
   }
+  if (available > 0)
+    context.reporter.info(
+        fmt::format("stopped early: {} of {} judgements asked ({:.0f} %), for intervals narrower than {}", asked,
+                    available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
   if (client) context.reporter.info(describe(client->totals()));
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
@@ -351,6 +413,10 @@ Runner setup_score(CLI::App& cli) {
   cli.add_option("--per-prompt", o->per_prompt,
                  "windows a prompt; a native model is asked about each alone, which costs it nothing")
       ->check(CLI::Range(1, 20));
+  cli.add_option("--until-width", o->until_width,
+                 "stop asking about a latent once the 95 % interval of its balanced accuracy is narrower than this "
+                 "(after 20 windows at least); 0 = ask about all")
+      ->check(CLI::Range(0.0, 1.0));
   cli.add_flag("--redo", o->redo, "judge again what is judged already");
   cli.add_flag("--json", o->json, "print the summary as JSON");
   add_seed(cli, o->common);

@@ -147,8 +147,8 @@ void keep_method(store::Store& store, const RunFolder& run, const std::string& n
                  bool redo) {
   const std::optional<std::string> kept = store.setting(name);
   if (kept && *kept != fingerprint && !redo)
-    fail_input(run.root().string(), fmt::format("{} was used here with another model or prompt", name),
-               "use the same --llm-model and --prompts, a new run folder, or --redo to replace what is there");
+    fail_input(run.root().string(), fmt::format("{} was used here with another model, prompt or --until-width", name),
+               "use the same options as before, a new run folder, or --redo to replace what is there");
   if (!kept || *kept != fingerprint) store.put_setting(name, fingerprint);
 }
 

@@ -103,7 +103,7 @@ std::string page_of(const RunData& data, const RunSummary& summary, const Report
 }  // namespace
 
 std::string report_page(const RunData& data, const ReportOptions& options, Reporter& reporter) {
-  return page_of(data, summarize_run(data.explanations, data.scores, options.seed), options, reporter);
+  return page_of(data, summarize_run(data.explanations, data.scores, options.seed, data.latents), options, reporter);
 }
 
 void write_report(const std::filesystem::path& folder, const RunData& data, const ReportOptions& options,
@@ -111,11 +111,12 @@ void write_report(const std::filesystem::path& folder, const RunData& data, cons
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail_errno(folder.string(), "cannot be made", error.value());
-  const RunSummary summary = summarize_run(data.explanations, data.scores, options.seed);
+  const RunSummary summary = summarize_run(data.explanations, data.scores, options.seed, data.latents);
   for (const std::string& warning : summary.warnings()) reporter.warn(warning);
   write_file(folder / "scores.csv", scores_csv(data));
   nlohmann::json numbers = summary.to_json();
   if (data.negatives) numbers["negatives"] = data.negatives();
+  if (data.calibration) numbers["calibration"] = data.calibration();
   write_file(folder / "summary.json", numbers.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   write_file(folder / "index.html", page_of(data, summary, options, reporter));
 }

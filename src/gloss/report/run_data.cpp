@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "gloss/base/error.h"
+#include "gloss/report/calibration.h"
 #include "gloss/report/negatives.h"
 
 namespace gloss::report {
@@ -62,6 +63,7 @@ RunData from_store(const store::Store& store) {
     return store.judgements(row.hookpoint, row.score.latent, row.explainer, row.scorer, row.judge);
   };
   data.negatives = [&store] { return negatives_json(store); };
+  data.calibration = [&store] { return calibration_json(store); };
   return data;
 }
 

@@ -27,8 +27,8 @@ struct RunData {
   score::QuestionOptions questions;  // those the scores were made with, so that shown marks can be made again
   /// The judgements behind one score.
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
-  /// negatives_json() of the store.
-  std::function<nlohmann::json()> negatives;
+  /// negatives_json() and calibration_json() of the store.
+  std::function<nlohmann::json()> negatives, calibration;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.

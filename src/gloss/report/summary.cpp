@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "gloss/base/natural_order.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/paired.h"
 
 namespace gloss::report {
 namespace {
@@ -48,7 +51,75 @@ std::vector<score::Interval> deciles_of(const Rows& rows, std::uint64_t seed) {
   return deciles;
 }
 
-ScorerSummary summarize_rows(const Rows& rows, std::uint64_t seed) {
+/// Firings of each latent.
+using Firings = std::map<std::pair<std::string_view, LatentId>, double>;
+
+score::Interval weighted_accuracy(const Rows& rows, const Firings& firings, std::uint64_t seed) {
+  std::vector<double> values, weights;
+  for (const store::ScoreRow* row : rows) {
+    const auto found = firings.find({row->hookpoint, row->score.latent});
+    values.push_back(row->score.balanced_accuracy.value);
+    weights.push_back(found == firings.end() ? 0.0 : found->second);
+  }
+  return score::weighted_mean_over_latents(values, weights, seed);
+}
+
+std::vector<MeasureSummary> measures_of(const Rows& rows, std::uint64_t seed) {
+  std::map<std::string, std::vector<double>> values;
+  for (const store::ScoreRow* row : rows) {
+    for (const score::Measure& m : row->score.measures) values[m.name].push_back(m.value.value);
+  }
+  std::vector<MeasureSummary> measures;
+  for (const auto& [name, found] : values)
+    measures.push_back({name, found.size(), score::mean_over_latents(found, seed)});
+  return measures;
+}
+
+/// One explainer's scores by one scorer and judge.
+struct Scored {
+  const store::ScoreRow* first;
+  std::map<std::pair<std::string_view, LatentId>, double> accuracy;
+};
+
+ScorerCorrelation correlate(const Scored& a, const Scored& b, std::uint64_t seed) {
+  std::vector<double> x, y;
+  for (const auto& [latent, value] : a.accuracy) {
+    const auto other = b.accuracy.find(latent);
+    if (other == b.accuracy.end() || std::isnan(value) || std::isnan(other->second)) continue;
+    x.push_back(value);
+    y.push_back(other->second);
+  }
+  return {a.first->explainer,
+          a.first->scorer,
+          a.first->judge,
+          b.first->scorer,
+          b.first->judge,
+          x.size(),
+          score::pearson(x, y, seed),
+          score::spearman(x, y, seed)};
+}
+
+/// Requires: rows in an order that does not depend on how they were written.
+std::vector<ScorerCorrelation> correlations_of(const Rows& rows, std::uint64_t seed) {
+  std::map<std::string, std::map<std::pair<std::string, std::string>, Scored>> by_explainer;
+  for (const store::ScoreRow* row : rows) {
+    if (score::is_shuffled_name(row->explainer)) continue;
+    Scored& scored = by_explainer[row->explainer].try_emplace({row->scorer, row->judge}, Scored{row, {}}).first->second;
+    scored.accuracy[{row->hookpoint, row->score.latent}] = row->score.balanced_accuracy.value;
+  }
+  std::vector<ScorerCorrelation> correlations;
+  for (const auto& [explainer, scored] : by_explainer) {
+    for (auto a = scored.begin(); a != scored.end(); ++a) {
+      for (auto b = std::next(a); b != scored.end(); ++b) {
+        ScorerCorrelation found = correlate(a->second, b->second, seed);
+        if (found.latents >= 3) correlations.push_back(std::move(found));
+      }
+    }
+  }
+  return correlations;
+}
+
+ScorerSummary summarize_rows(const Rows& rows, const Firings& firings, std::uint64_t seed) {
   ScorerSummary s;
   s.explainer = rows.front()->explainer;
   s.scorer = rows.front()->scorer;
@@ -66,13 +137,15 @@ ScorerSummary summarize_rows(const Rows& rows, std::uint64_t seed) {
   s.specificity = mean_of(rows, seed, [](const score::LatentScore& l) { return l.specificity.value; });
   s.f1 = mean_of(rows, seed, [](const score::LatentScore& l) { return l.f1; });
   s.auc = mean_of(rows, seed, [](const score::LatentScore& l) { return l.auc; });
+  s.frequency_weighted = weighted_accuracy(rows, firings, seed);
+  s.measures = measures_of(rows, seed);
   s.per_decile = deciles_of(rows, seed);
   return s;
 }
 
 /// One summary for each explainer, scorer and judge among `rows`. `hookpoint` "" = all.
 std::vector<ScorerSummary> summarize_groups(const std::vector<store::ExplanationRow>& explanations, const Rows& rows,
-                                            const std::string& hookpoint, std::uint64_t seed) {
+                                            const std::string& hookpoint, const Firings& firings, std::uint64_t seed) {
   std::map<decltype(group_key(*rows.front())), Rows> groups;
   for (const store::ScoreRow* row : rows) groups[group_key(*row)].push_back(row);
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> explained;  // (succeeded, failed)
@@ -83,7 +156,7 @@ std::vector<ScorerSummary> summarize_groups(const std::vector<store::Explanation
   }
   std::vector<ScorerSummary> summaries;
   for (const auto& [key, group] : groups) {
-    ScorerSummary s = summarize_rows(group, seed);
+    ScorerSummary s = summarize_rows(group, firings, seed);
     s.hookpoint = hookpoint;
     std::tie(s.explained, s.failed_explanations) = explained[s.explainer];
     summaries.push_back(std::move(s));
@@ -110,7 +183,13 @@ Json summary_json(const ScorerSummary& s) {
             {"specificity", interval_json(s.specificity, "mean")},
             {"f1", interval_json(s.f1, "mean")},
             {"auc", interval_json(s.auc, "mean")},
+            {"balanced_accuracy_by_firings", interval_json(s.frequency_weighted, "mean")},
+            {"measures", Json::object()},
             {"per_decile", Json::array()}};
+  for (const MeasureSummary& m : s.measures) {
+    json["measures"][m.name] = interval_json(m.mean, "mean");
+    json["measures"][m.name]["latents"] = m.latents;
+  }
   for (const score::Interval& decile : s.per_decile) json["per_decile"].push_back(interval_json(decile, "mean"));
   if (!s.hookpoint.empty()) json["hookpoint"] = s.hookpoint;
   return json;
@@ -125,7 +204,11 @@ Json interval_json(const score::Interval& interval, std::string_view value_name)
 }
 
 RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
-                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed) {
+                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed,
+                         const std::vector<store::LatentRow>& latents) {
+  Firings firings;
+  for (const store::LatentRow& row : latents)
+    firings[{row.hookpoint, row.latent}] = static_cast<double>(row.firing_count);
   Rows rows;
   std::set<std::string> names;
   for (const store::ScoreRow& row : scores) {
@@ -138,7 +221,8 @@ RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
   });
   RunSummary summary;
   if (rows.empty()) return summary;
-  summary.all = summarize_groups(explanations, rows, "", seed);
+  summary.all = summarize_groups(explanations, rows, "", firings, seed);
+  summary.correlations = correlations_of(rows, seed);
   std::vector<std::string> hookpoints(names.begin(), names.end());
   natural_sort(hookpoints);
   if (hookpoints.size() < 2) return summary;
@@ -146,7 +230,7 @@ RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
     Rows here;
     std::copy_if(rows.begin(), rows.end(), std::back_inserter(here),
                  [&](const store::ScoreRow* row) { return row->hookpoint == hookpoint; });
-    for (ScorerSummary& s : summarize_groups(explanations, here, hookpoint, seed))
+    for (ScorerSummary& s : summarize_groups(explanations, here, hookpoint, firings, seed))
       summary.by_hookpoint.push_back(std::move(s));
   }
   return summary;
@@ -167,6 +251,15 @@ Json RunSummary::to_json() const {
   Json json{{"warnings", warnings()}, {"scores", Json::array()}, {"by_hookpoint", Json::array()}};
   for (const ScorerSummary& s : all) json["scores"].push_back(summary_json(s));
   for (const ScorerSummary& s : by_hookpoint) json["by_hookpoint"].push_back(summary_json(s));
+  json["correlations"] = Json::array();
+  for (const ScorerCorrelation& c : correlations) {
+    json["correlations"].push_back({{"explainer", c.explainer},
+                                    {"scorers", {c.scorer_a, c.scorer_b}},
+                                    {"judges", {c.judge_a, c.judge_b}},
+                                    {"latents", c.latents},
+                                    {"pearson", interval_json(c.pearson, "value")},
+                                    {"spearman", interval_json(c.spearman, "value")}});
+  }
   return json;
 }
 

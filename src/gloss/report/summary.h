@@ -11,6 +11,20 @@
 
 namespace gloss::report {
 
+/// The mean of a measure that not every scorer gives, over the `latents` for which it is defined.
+struct MeasureSummary {
+  std::string name;
+  std::uint64_t latents = 0;
+  score::Interval mean;
+};
+
+/// Two scorers of the same explanations: how their balanced accuracies go together over the latents that both have.
+struct ScorerCorrelation {
+  std::string explainer, scorer_a, judge_a, scorer_b, judge_b;
+  std::uint64_t latents = 0;
+  score::Interval pearson, spearman;
+};
+
 /// Measures are means over the latents for which they are defined, with 95 % bootstrap intervals (latents as clusters).
 struct ScorerSummary {
   std::string explainer, scorer, judge;
@@ -21,23 +35,27 @@ struct ScorerSummary {
   std::uint64_t judgements = 0, failed = 0;  // `failed` of them have no verdict
   std::uint64_t undefined = 0;               // scored latents without a balanced accuracy (a class is missing)
   score::Interval balanced_accuracy, precision, recall, specificity, f1, auc;
+  score::Interval frequency_weighted;       // balanced accuracy, latents weighted by their firings; NaN = not known
+  std::vector<MeasureSummary> measures;     // by name
   std::vector<score::Interval> per_decile;  // accuracy on the windows whose right answer is yes, weakest decile first
 
   bool many_failed() const { return failed * 20 > judgements; }  // more than 5 %
 };
 
 struct RunSummary {
-  std::vector<ScorerSummary> all;           // over all hookpoints, ordered by scorer, explainer, judge
-  std::vector<ScorerSummary> by_hookpoint;  // the same apart; empty when there is only one
+  std::vector<ScorerSummary> all;               // over all hookpoints, ordered by scorer, explainer, judge
+  std::vector<ScorerSummary> by_hookpoint;      // the same apart; empty when there is only one
+  std::vector<ScorerCorrelation> correlations;  // of every pair of an explainer's scorers with 3 latents in common
 
   /// What must be said before any number: scorers of which more than 5 % failed. Empty = nothing.
   std::vector<std::string> warnings() const;
   nlohmann::json to_json() const;
 };
 
-/// Deterministic in (rows, seed), whatever the order of the rows.
+/// Deterministic in (rows, seed), whatever the order of the rows. `latents` gives the weights of frequency_weighted.
 RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
-                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed);
+                         const std::vector<store::ScoreRow>& scores, std::uint64_t seed,
+                         const std::vector<store::LatentRow>& latents = {});
 
 /// {value_name: value, "low": low, "high": high}; NaN becomes null.
 nlohmann::json interval_json(const score::Interval& interval, std::string_view value_name);

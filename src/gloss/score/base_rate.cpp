@@ -1,6 +1,7 @@
 #include "gloss/score/base_rate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace gloss::score {
@@ -93,6 +94,18 @@ BaseRateScore at_base_rate(std::span<const Judgement> judgements, const Strata& 
   }
   return {ratio(tp, tp + fp), ratio(tp, tp + fn), ratio(2 * tp, 2 * tp + fp + fn), ratio(tp, tp + fp + fn),
           average_precision(weighted)};
+}
+
+void add_base_rate(LatentScore& score, std::span<const Judgement> judgements, const Strata& strata) {
+  const BaseRateScore base = at_base_rate(judgements, strata);
+  const auto add = [&](const char* name, double value) {
+    if (!std::isnan(value)) score.measures.push_back({name, {value, kNaN, kNaN}});
+  };
+  add("base_precision", base.precision);
+  add("base_recall", base.recall);
+  add("base_f1", base.f1);
+  add("base_iou", base.iou);
+  add("base_auprc", base.auprc);
 }
 
 }  // namespace gloss::score

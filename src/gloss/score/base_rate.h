@@ -26,5 +26,7 @@ struct BaseRateScore {
 /// Detection only: truth must mean that the window activates. Silent windows of kinds other than random (neighbours,
 /// by meaning) are no sample of the text and left out.
 BaseRateScore at_base_rate(std::span<const Judgement> judgements, const Strata& strata);
+/// The same as measures base_precision, base_recall, base_f1, base_iou and base_auprc, those that are not NaN.
+void add_base_rate(LatentScore& score, std::span<const Judgement> judgements, const Strata& strata);
 
 }  // namespace gloss::score

@@ -27,6 +27,12 @@ struct Interval {
   double value = 0.0, low = 0.0, high = 0.0;
 };
 
+/// A number beside those that every classification scorer gives; bounds NaN = it has no interval.
+struct Measure {
+  std::string name;
+  Interval value;
+};
+
 /// Counts and measures of one latent under one scorer. Measures without a denominator are NaN.
 struct LatentScore {
   LatentId latent{};
@@ -36,6 +42,7 @@ struct LatentScore {
   double f1 = 0.0;
   double auc = 0.0;                    // of the probabilities; NaN when a judgement lacks its own
   std::vector<Interval> per_quantile;  // [Q] accuracy on the windows with truth = yes, weakest quantile first
+  std::vector<Measure> measures;       // others, names unique (docs/methods.md 7)
 };
 
 /// Wilson 95 % interval of `hits` of `n`; NaN when n = 0.
@@ -48,5 +55,9 @@ double auc(std::span<const Judgement> judgements);
 /// Mean over latents with a bootstrap 95 % interval, latents as clusters; NaN values are left out. 2,000 resamples up
 /// to 5,000 latents; above that their limit, mean +- 1.96 standard errors. One latent has a mean and no interval (NaN).
 Interval mean_over_latents(std::span<const double> values, std::uint64_t seed);
+/// The same with a weight for each latent; values that are NaN are left out with their weights. NaN when no weight is
+/// left. Shapes: values, weights [n].
+Interval weighted_mean_over_latents(std::span<const double> values, std::span<const double> weights,
+                                    std::uint64_t seed);
 
 }  // namespace gloss::score

@@ -16,7 +16,6 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kZ95 = 1.959963984540054;  // 97.5th percentile of the standard normal
 constexpr std::size_t kResamples = 2000;
-constexpr std::size_t kBins = 10;
 
 using Pairs = std::vector<std::pair<double, double>>;
 
@@ -174,32 +173,36 @@ Interval spearman(std::span<const double> a, std::span<const double> b, std::uin
 }
 
 Calibration calibrate(std::span<const Judgement> judgements) {
-  Calibration calibration;
-  calibration.bins.resize(kBins);
-  std::vector<std::uint64_t> positives(kBins, 0);
-  double squares = 0;
+  std::array<CalibrationSums, kCalibrationBins> sums;
   for (const Judgement& j : judgements) {
     if (j.verdict == Verdict::failed || !(j.probability >= 0.0F)) continue;
     const double p = std::min(1.0, static_cast<double>(j.probability));
-    const std::size_t bin = std::min(kBins - 1, static_cast<std::size_t>(p * kBins));
-    ++calibration.bins[bin].count;
-    calibration.bins[bin].mean_probability += p;
-    positives[bin] += j.truth ? 1 : 0;
+    CalibrationSums& bin = sums[std::min(kCalibrationBins - 1, static_cast<std::size_t>(p * kCalibrationBins))];
     const double error = p - (j.truth ? 1.0 : 0.0);
-    squares += error * error;
-    ++calibration.judgements;
+    ++bin.count;
+    bin.positive += j.truth ? 1 : 0;
+    bin.probabilities += p;
+    bin.squares += error * error;
+  }
+  return calibrate(sums);
+}
+
+Calibration calibrate(const std::array<CalibrationSums, kCalibrationBins>& sums) {
+  Calibration calibration;
+  double squares = 0;
+  for (const CalibrationSums& bin : sums) {
+    calibration.judgements += bin.count;
+    squares += bin.squares;
   }
   const auto all = static_cast<double>(calibration.judgements);
-  for (std::size_t i = 0; i < kBins; ++i) {
-    CalibrationBin& bin = calibration.bins[i];
-    bin.positive = wilson(positives[i], bin.count);
-    if (bin.count == 0) {
-      bin.mean_probability = kNaN;
-      continue;
+  for (const CalibrationSums& sum : sums) {
+    CalibrationBin bin{sum.count, kNaN, wilson(sum.positive, sum.count)};
+    if (sum.count > 0) {
+      bin.mean_probability = sum.probabilities / static_cast<double>(sum.count);
+      calibration.expected_error +=
+          static_cast<double>(sum.count) / all * std::abs(bin.mean_probability - bin.positive.value);
     }
-    bin.mean_probability /= static_cast<double>(bin.count);
-    calibration.expected_error +=
-        static_cast<double>(bin.count) / all * std::abs(bin.mean_probability - bin.positive.value);
+    calibration.bins.push_back(bin);
   }
   if (calibration.judgements == 0) calibration.expected_error = kNaN;
   calibration.brier = calibration.judgements == 0 ? kNaN : squares / all;

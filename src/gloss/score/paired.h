@@ -1,6 +1,8 @@
 #pragma once
 /// Two explainers on the same windows, two scorers on the same latents, and how far probabilities can be believed.
 /// Method: docs/methods.md 7.
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,6 +31,8 @@ double mcnemar(std::uint64_t only_a, std::uint64_t only_b);
 Interval pearson(std::span<const double> a, std::span<const double> b, std::uint64_t seed);
 Interval spearman(std::span<const double> a, std::span<const double> b, std::uint64_t seed);
 
+inline constexpr std::size_t kCalibrationBins = 10;
+
 /// One tenth of the probabilities: [k/10, (k+1)/10).
 struct CalibrationBin {
   std::uint64_t count = 0;
@@ -43,6 +47,14 @@ struct Calibration {
 };
 /// Of the judgements that have a probability; NaN measures when there are none.
 Calibration calibrate(std::span<const Judgement> judgements);
+
+/// Sums over the judgements of one tenth of the probabilities.
+struct CalibrationSums {
+  std::uint64_t count = 0, positive = 0;
+  double probabilities = 0.0, squares = 0.0;  // sums of p and of (p - truth)^2
+};
+/// The same from sums.
+Calibration calibrate(const std::array<CalibrationSums, kCalibrationBins>& sums);
 
 /// The area under the ROC curve with DeLong's 95 % interval, cut to [0, 1]. NaN as auc(); no interval when a side has
 /// one item. Source: DeLong, DeLong and Clarke-Pearson 1988.

@@ -120,7 +120,7 @@ TEST(Calibration, CountsErrorsByTenths) {
   EXPECT_EQ(c.bins[9].count, 1U) << "1 belongs to the last tenth";
   EXPECT_NEAR(c.expected_error, 10.0 / 12 * 0.05, 1e-6);
   EXPECT_NEAR(c.brier, (8 * 0.0625 + 2 * 0.5625) / 12, 1e-6);
-  EXPECT_TRUE(std::isnan(calibrate({}).brier));
+  EXPECT_TRUE(std::isnan(calibrate(std::span<const Judgement>{}).brier));
 }
 
 TEST(AucInterval, IsThatOfDeLong) {

@@ -146,4 +146,37 @@ Interval mean_over_latents(std::span<const double> values, std::uint64_t seed) {
   return known.size() > kLargestResampled ? normal_interval(known, mean) : bootstrap_interval(known, mean, seed);
 }
 
+Interval weighted_mean_over_latents(std::span<const double> values, std::span<const double> weights,
+                                    std::uint64_t seed) {
+  std::vector<double> products, kept;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i]) || !(weights[i] > 0)) continue;
+    products.push_back(values[i] * weights[i]);
+    kept.push_back(weights[i]);
+  }
+  if (kept.empty()) return {kNaN, kNaN, kNaN};
+  const double mean = mean_of(products) / mean_of(kept);
+  if (kept.size() == 1) return {mean, kNaN, kNaN};
+  if (kept.size() > kLargestResampled) {
+    // The ratio's linearization: its variance is that of (v - mean) w, over the square of the weights' mean.
+    const double scale = mean_of(kept);
+    std::vector<double> terms(kept.size());
+    for (std::size_t i = 0; i < kept.size(); ++i) terms[i] = mean + (products[i] - mean * kept[i]) / scale;
+    return normal_interval(terms, mean);
+  }
+  Random random = Random::for_purpose(seed, "weighted-bootstrap");
+  std::vector<double> means(kResamples);
+  for (double& resampled : means) {
+    double sum = 0, weight = 0;
+    for (std::size_t drawn = 0; drawn < kept.size(); ++drawn) {
+      const std::size_t i = random.below(kept.size());
+      sum += products[i];
+      weight += kept[i];
+    }
+    resampled = sum / weight;
+  }
+  std::sort(means.begin(), means.end());
+  return {mean, quantile_of(means, 0.025), quantile_of(means, 0.975)};
+}
+
 }  // namespace gloss::score

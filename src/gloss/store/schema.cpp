@@ -16,7 +16,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT
 
 CREATE TABLE name (
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge
+  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure
   text TEXT NOT NULL,
   UNIQUE (kind, text)
 ) STRICT;
@@ -112,9 +112,21 @@ CREATE TABLE hard_negative (  -- where a silent window that is not a random one 
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+/// What schema 4 adds; a new file gets it too.
+constexpr const char* kFourth = R"sql(
+CREATE TABLE measure (  -- numbers of a score that not every scorer gives
+  score INTEGER NOT NULL REFERENCES score,
+  name INTEGER NOT NULL REFERENCES name,
+  value REAL NOT NULL,
+  low REAL,
+  high REAL,
+  PRIMARY KEY (score, name)
+) STRICT, WITHOUT ROWID;
+)sql";
+
 /// What makes a file of schema i + 1 one of schema i + 2.
-constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {kSecond,
-                                                                   "ALTER TABLE reply ADD COLUMN probabilities BLOB"};
+constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {
+    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -157,6 +169,7 @@ void prepare_schema(Database& database) {
     if (is_empty(database)) {
       database.execute(kTables);
       database.execute(kSecond);
+      database.execute(kFourth);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }

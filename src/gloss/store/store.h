@@ -1,5 +1,6 @@
 #pragma once
 /// What a run knows so far: RUN/results.db, SQLite. Schema: docs/formats/results.md.
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "gloss/explain/explanation.h"
 #include "gloss/llm/client.h"
 #include "gloss/score/judgement.h"
+#include "gloss/score/paired.h"
 
 namespace gloss::store {
 
@@ -27,6 +29,12 @@ struct LatentRow {
   std::uint32_t window_count = 0;
   examples::Status status{};
   std::uint32_t silent_wanted = 0, silent_found = 0;  // silent test windows
+};
+
+/// The answered judgements of one explainer, scorer and judge that have a probability, in tenths of it.
+struct CalibrationTally {
+  std::string explainer, scorer, judge;
+  std::array<score::CalibrationSums, score::kCalibrationBins> bins;
 };
 
 /// How the explanations of one explainer did on silent windows of one kind, over all latents.
@@ -115,6 +123,9 @@ class Store : public llm::ReplyCache {
   /// Judgements of silent windows, by kind, and where `by_rank` neighbours' windows by their rank. Ordered by scorer,
   /// explainer, judge, kind, rank.
   std::vector<NegativeTally> negative_tallies(bool by_rank) const;
+
+  /// Of those that have any. Ordered by scorer, explainer, judge.
+  std::vector<CalibrationTally> calibration_tallies() const;
 
   /// Named settings of stages (the fingerprint of what made the explanations, for example).
   void put_setting(std::string_view key, std::string_view value);

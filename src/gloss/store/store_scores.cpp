@@ -59,7 +59,7 @@ constexpr const char* kScoreColumns =
     "s.balanced_accuracy, s.balanced_accuracy_low, s.balanced_accuracy_high, s.recall, s.recall_low, s.recall_high, "
     "s.specificity, s.specificity_low, s.specificity_high, s.precision, s.precision_low, s.precision_high, s.f1, "
     "s.auc, "
-    "s.per_quantile";
+    "s.per_quantile, s.id";
 
 score::LatentScore read_score(const Query& q, const std::string& where) {
   score::LatentScore s;
@@ -107,6 +107,7 @@ void insert_score(Database& db, const ScoreKey& key, const score::LatentScore& s
 
 void delete_score(Database& db, std::int64_t id) {
   Query(db.kept("DELETE FROM judgement WHERE score = ?1"), id).run();
+  Query(db.kept("DELETE FROM measure WHERE score = ?1"), id).run();
   Query(db.kept("DELETE FROM score WHERE id = ?1"), id).run();
 }
 
@@ -208,6 +209,11 @@ void Store::put_score(const ScoreRow& row, const std::vector<score::Judgement>& 
   if (const std::int64_t old = find_score(db, key); old != 0) delete_score(db, old);
   insert_score(db, key, row.score);
   const std::int64_t id = db.last_id();
+  for (const score::Measure& m : row.score.measures) {
+    Query(db.kept("INSERT INTO measure VALUES (?1, ?2, ?3, ?4, ?5)"), id, impl_->make_name(NameKind::measure, m.name),
+          m.value.value, m.value.low, m.value.high)
+        .run();
+  }
   Statement& insert = db.kept("INSERT INTO judgement VALUES (?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, -1.0), nullif(?8, 0))");
   for (const score::Judgement* j : ordered) {
     const std::int64_t call = j->call_hash.empty() ? 0 : impl_->make_call(j->call_hash);
@@ -227,11 +233,17 @@ void Store::each_score(std::string_view hookpoint, std::string_view explainer, s
                                              "WHERE s.hookpoint = ?1 AND (?2 = 0 OR s.explainer = ?2) "
                                              "AND (?3 = 0 OR s.scorer = ?3) ORDER BY s.latent, e.text, c.text, j.text",
                                              kScoreColumns));
+  // An older file that may only be read has no such table.
+  const bool measured = impl_->db.pragma("user_version") >= 4;
+  Statement measures(impl_->db, measured ? "SELECT name, value, low, high FROM measure WHERE score = ?1 ORDER BY name"
+                                         : "SELECT 0, 0.0, 0.0, 0.0 WHERE ?1 < 0");
   for (const auto& [id, name] : impl_->hookpoints(hookpoint)) {
     Query query(statement, id, *explainer_id, *scorer_id);
     while (query.next()) {
       ScoreRow row{name, impl_->name_text(query.integer(1)), impl_->name_text(query.integer(2)),
                    impl_->name_text(query.integer(3)), read_score(query, impl_->db.name())};
+      Query found(measures, query.integer(24));
+      while (found.next()) row.score.measures.push_back({impl_->name_text(found.integer(0)), read_interval(found, 1)});
       visit(row);
     }
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "gloss/store/store.h"
@@ -45,6 +46,29 @@ std::vector<NegativeTally> Store::negative_tallies(bool by_rank) const {
     t.failed = static_cast<std::uint64_t>(query.integer(7));
     t.mean_similarity = query.real(8);
     tallies.push_back(std::move(t));
+  }
+  return tallies;
+}
+
+std::vector<CalibrationTally> Store::calibration_tallies() const {
+  std::vector<CalibrationTally> tallies;
+  Query query(impl_->db.kept(
+      "SELECT e.text, c.text, g.text, min(9, CAST(j.probability * 10 AS INTEGER)) AS bin, count(*), sum(j.truth), "
+      "sum(j.probability), sum((j.probability - j.truth) * (j.probability - j.truth)) "
+      "FROM judgement j JOIN score s ON s.id = j.score JOIN name e ON e.id = s.explainer "
+      "JOIN name c ON c.id = s.scorer JOIN name g ON g.id = s.judge "
+      "WHERE j.probability IS NOT NULL AND j.verdict <> 2 GROUP BY c.text, e.text, g.text, bin"));
+  while (query.next()) {
+    CalibrationTally t{std::string(query.bytes(0)), std::string(query.bytes(1)), std::string(query.bytes(2)), {}};
+    const bool same = !tallies.empty() && std::tie(tallies.back().explainer, tallies.back().scorer,
+                                                   tallies.back().judge) == std::tie(t.explainer, t.scorer, t.judge);
+    if (!same) tallies.push_back(std::move(t));
+    score::CalibrationSums& sums =
+        tallies.back().bins.at(query.bounded(3, score::kCalibrationBins - 1, "judgement.probability"));
+    sums.count = static_cast<std::uint64_t>(query.integer(4));
+    sums.positive = static_cast<std::uint64_t>(query.integer(5));
+    sums.probabilities = query.real(6);
+    sums.squares = query.real(7);
   }
   return tallies;
 }
