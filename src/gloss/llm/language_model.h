@@ -20,6 +20,8 @@ struct Request {
   std::vector<std::string> stop = {};  // texts that end the reply; not part of it
   /// Not empty: the reply is one of these, and how probable each is is wanted (Reply::probabilities).
   std::vector<std::string> choices = {};
+  /// How probable each choice is as the reply, apart from the others: of models that can say so.
+  bool per_token = false;
 };
 
 /// A reply, or the reason why there is none (a value: one refused call does not end a run).
@@ -31,7 +33,8 @@ struct Reply {
   std::string hash;      // of the request body; the key of the cache
   bool refused = false;  // failed, but by the model: it answered without content; asked otherwise it may do better
   /// [choices] of the request: the probability of each given that it is one of them, sum 1; empty = the model cannot
-  /// say.
+  /// say. Of a request per_token: each choice's own probability as the geometric mean over its tokens, so that -log is
+  /// its loss in nats a token.
   std::vector<double> probabilities = {};
 
   bool ok() const { return failure.empty(); }

@@ -107,6 +107,7 @@ std::string name_of(const std::filesystem::path& folder, const std::string& fing
 std::string canonical(const Request& r) {
   Json body = {{"max_tokens", r.max_tokens}, {"temperature", r.temperature}, {"seed", r.seed}, {"stop", r.stop},
                {"choices", r.choices},       {"messages", Json::array()}};
+  if (r.per_token) body["per_token"] = true;
   for (const Message& m : r.messages) body["messages"].push_back({{"role", m.role}, {"content", m.content}});
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -186,6 +187,7 @@ std::string NativeModel::Impl::prepare(Job& job) const {
     job.spellings.clear();
     for (std::size_t i = 0; i < job.request.choices.size(); ++i) {
       for (const char* space : {"", " "}) {
+        if (job.request.per_token && *space != '\0') continue;
         Spelling spelling{i, encode(prompt + space + job.request.choices[i])};
         const bool is_new = std::none_of(job.spellings.begin(), job.spellings.end(), [&](const Spelling& other) {
           return other.choice == i && other.tokens == spelling.tokens;
@@ -442,6 +444,10 @@ void NativeModel::Impl::finish_choice(Job& job) {
     return;
   }
   for (double& p : reply.probabilities) p /= total;
+  if (job.request.per_token) {
+    for (const Spelling& s : job.spellings)
+      reply.probabilities[s.choice] = std::exp(s.log_probability / static_cast<double>(s.tokens.size()));
+  }
   const auto chosen = std::max_element(reply.probabilities.begin(), reply.probabilities.end());
   totals.prompt_tokens += job.prompt.size();
   reply.text = job.request.choices[static_cast<std::size_t>(chosen - reply.probabilities.begin())];

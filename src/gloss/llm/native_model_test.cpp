@@ -136,6 +136,19 @@ TEST_F(Native, ProbabilitiesOfChoicesAreThoseOfTheirTokensOneAfterTheOther) {
   EXPECT_EQ(model.totals().completion_tokens, 0U);
 }
 
+TEST_F(Native, LossOfAGivenReplyIsThatOfItsTokens) {
+  Request request = ask("Where is it?");
+  request.choices = {"a boat by the shore"};
+  request.per_token = true;
+  const Reply reply = alone(request);
+  ASSERT_EQ(reply.probabilities.size(), 1U) << reply.failure;
+  const std::string prompt = ChatTemplate::plain().render(request.messages);
+  const std::size_t tokens = encode(prompt + request.choices[0]).size() - encode(prompt).size();
+  ASSERT_GT(tokens, 2U);
+  const double whole = probability(prompt, request.choices[0]);
+  EXPECT_NEAR(-std::log(reply.probabilities[0]), -std::log(whole) / static_cast<double>(tokens), 1e-4);
+}
+
 TEST_F(Native, GreedyRepliesAreThoseOfWholePasses) {
   const Request request = ask("Tell me of the river and the boat.");
   std::vector<TokenId> tokens = encode(ChatTemplate::plain().render(request.messages));

@@ -48,6 +48,24 @@ std::vector<bool> neighbour_marks(const examples::Window& w, float tau) {
   return marked;
 }
 
+std::size_t mean_marked(const examples::LatentExamples& examples, float tau) {
+  std::size_t total = 0;
+  for (const examples::Window& w : examples.test) {
+    const std::vector<bool> marked = right_marks(w, tau);
+    total += static_cast<std::size_t>(std::count(marked.begin(), marked.end(), true));
+  }
+  const std::size_t n = std::max<std::size_t>(1, examples.test.size());
+  return std::max<std::size_t>(1, (2 * total + n) / (2 * n));
+}
+
+std::vector<const examples::Window*> windows_of(const examples::LatentExamples& examples, std::uint32_t quantile) {
+  std::vector<const examples::Window*> found;
+  for (const examples::Window& w : examples.test) {
+    if (w.quantile == quantile) found.push_back(&w);
+  }
+  return found;
+}
+
 std::vector<std::size_t> run_lengths(const std::vector<bool>& marked) {
   std::vector<std::size_t> lengths;
   bool inside = false;

@@ -1,6 +1,7 @@
 #pragma once
 /// Which tokens of a window fuzzing marks, rightly and wrongly. Method: docs/methods.md 6.
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,11 @@ namespace gloss::score {
 std::vector<bool> right_marks(const examples::Window& w, float tau);
 /// The same of the neighbour that the window was drawn by. Requires: kind silent_neighbour.
 std::vector<bool> neighbour_marks(const examples::Window& w, float tau);
+
+/// N: marked tokens of a test window on average, rounded to nearest, at least 1.
+std::size_t mean_marked(const examples::LatentExamples& examples, float tau);
+/// The test windows of one quantile, in the order of the split. Lifetime: as `examples`.
+std::vector<const examples::Window*> windows_of(const examples::LatentExamples& examples, std::uint32_t quantile);
 
 /// Lengths of the runs of marked tokens, in order.
 std::vector<std::size_t> run_lengths(const std::vector<bool>& marked);

@@ -13,11 +13,31 @@
 namespace gloss::score {
 
 /// "detection", "fuzz", and fuzz with other wrong marks: "fuzz-matched", "fuzz-silent", "fuzz-silent-matched",
-/// "fuzz-neighbours".
-enum class Scorer : std::uint8_t { detection, fuzz, fuzz_matched, fuzz_silent, fuzz_silent_matched, fuzz_neighbours };
+/// "fuzz-neighbours"; "neighbours", detection against windows of neighbours; "intruder" and "forced-choice", questions
+/// with several answers of which one is right; "embedding" and "surprisal", numbers that rank detection's windows.
+enum class Scorer : std::uint8_t {
+  detection,
+  fuzz,
+  fuzz_matched,
+  fuzz_silent,
+  fuzz_silent_matched,
+  fuzz_neighbours,
+  neighbours,
+  intruder,
+  forced_choice,
+  embedding,
+  surprisal
+};
 std::string_view name_of(Scorer scorer);
 /// Errors: usage, unknown scorer (lists the known and the nearest).
 Scorer parse_scorer(std::string_view name);
+
+/// Of several answers one is right: the score is a share of questions answered rightly, beside chance.
+bool is_choice(Scorer scorer);
+/// The score is how well a number ranks activating above silent windows: the AUC.
+bool is_ranking(Scorer scorer);
+/// The silent windows must be those of neighbours, whichever the run's are.
+bool wants_neighbours(Scorer scorer);
 
 /// How fuzz's wrong marks lie, and which windows carry them (docs/methods.md 6).
 struct FuzzKind {
@@ -25,17 +45,28 @@ struct FuzzKind {
   enum class In : std::uint8_t { own, silent, neighbours };  // the latent's test windows, its silent ones, neighbours'
   In in = In::own;
 };
-/// Of any scorer but detection.
+/// Of a scorer named fuzz.
 FuzzKind fuzz_kind(Scorer scorer);
 /// The scorer named fuzz with `shape` "scattered" or "matched" and `negatives` "own", "silent" or "neighbours".
 /// Errors: usage, unknown names (lists the known), or matched with neighbours, whose marks are where they fire.
 Scorer fuzz_scorer(std::string_view shape, std::string_view negatives);
 
+/// A window with marks, as a judge sees it. Shapes: marked [W].
+struct Shown {
+  examples::Window window;
+  std::vector<bool> marked;
+};
+
 /// "Does this window fit the explanation?" `marked` [W] is shown by fuzz; detection shows no marks (all false).
+/// Questions with several answers (is_choice) show windows beside this one; truth is true, and a judge says yes when it
+/// gives the right answer.
 struct Question {
   examples::Window window;
   std::vector<bool> marked;
   bool truth = false;
+  std::vector<Shown> beside = {};                 // intruder: the others, the intruder last; forced-choice: the others
+  std::vector<explain::Explanation> rivals = {};  // forced-choice: of other latents
+  std::size_t place = 0;                          // of the right answer among those shown
 };
 
 /// detection: per quantile the first 5 (options) activating test windows, and all silent test windows; truth =
@@ -44,8 +75,14 @@ struct Question {
 /// windows. Its variants: runs of silent tokens as long as the window's right ones (matched); wrong marks in silent
 /// test windows, or on the neighbours' firings in theirs, of which as many as there would be of its own. Questions come
 /// in an order random in (seed, hookpoint, latent). Deterministic.
+/// neighbours, embedding, surprisal: as detection, neighbours with neighbours' silent windows alone.
+/// intruder: per quantile 5 times 4 activating test windows and a silent one with N marks at random, each silent
+/// window once; a quantile's windows take turns. forced-choice: per quantile its first 5 test windows, marked; rivals
+/// are for add_rivals().
 struct QuestionOptions {
   std::uint32_t detection_per_quantile = 5, fuzz_right_per_quantile = 5, fuzz_wrong_per_quantile = 2;
+  std::uint32_t intruder_per_quantile = 5, intruder_beside = 4;  // questions; activating windows in each
+  std::uint32_t choice_windows = 5, choice_rivals = 3;           // windows and wrong explanations of a question
   std::uint32_t quantiles = 10;
   float tau = 0.3F;
   std::uint64_t seed = 1;

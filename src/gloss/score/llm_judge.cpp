@@ -29,6 +29,8 @@ llm::PromptTemplate load_prompt(Scorer scorer, const LlmJudgeOptions& options) {
   return llm::PromptTemplate::load(name, options.prompts, places(scorer, options.by_probability));
 }
 
+bool shows_no_marks(Scorer scorer) { return scorer == Scorer::detection || scorer == Scorer::neighbours; }
+
 Judgement unanswered(const Question& question) {
   Judgement j;
   j.start = question.window.start;
@@ -87,7 +89,8 @@ LlmJudge::LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer,
       tokens_(tokens),
       options_(std::move(options)),
       detection_(load_prompt(Scorer::detection, options_)),
-      fuzz_(load_prompt(Scorer::fuzz, options_)) {
+      fuzz_(load_prompt(Scorer::fuzz, options_)),
+      choice_(client, tokenizer, tokens, options_.prompts, options_.by_probability) {
   if (options_.per_prompt < 1 || options_.per_prompt > 20) {
     throw Error(ErrorKind::usage, "LLM judge",
                 fmt::format("{} windows per prompt, wanted 1 to 20", options_.per_prompt));
@@ -107,6 +110,10 @@ std::string LlmJudge::fingerprint() const {
 void LlmJudge::submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
                       Done done) {
   if (!explanation.ok()) throw std::logic_error("LlmJudge::submit: a failed explanation is not scored");
+  if (is_choice(scorer)) {
+    choice_.submit(scorer, explanation, std::move(questions), std::move(done));
+    return;
+  }
   auto asked = std::make_shared<Case>();
   asked->scorer = scorer;
   asked->explanation = explanation.text;
@@ -130,7 +137,7 @@ std::vector<std::string> LlmJudge::texts(const Case& asked, std::size_t first, s
   for (std::size_t i = first; i < first + count; ++i) {
     const Question& question = asked.questions[i];
     const auto ids = examples::window_tokens(tokens_, question.window);
-    shown.push_back(asked.scorer != Scorer::detection
+    shown.push_back(!shows_no_marks(asked.scorer)
                         ? examples::marked_text(tokenizer_, ids, question.marked, pair.open, pair.close)
                         : examples::plain_text(tokenizer_, ids));
   }
@@ -147,7 +154,7 @@ std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t firs
                         {"open", pair.open},
                         {"close", pair.close}});
   };
-  if (asked.scorer == Scorer::detection) return fill(detection_, {});
+  if (shows_no_marks(asked.scorer)) return fill(detection_, {});
   const explain::Delimiters pair = explain::choose_delimiters([&](const explain::Delimiters& candidate) {
     if (explain::is_ambiguous(asked.explanation, candidate, 0)) return true;
     const std::vector<std::string> shown = texts(asked, first, count, candidate);

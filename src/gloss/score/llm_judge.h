@@ -13,6 +13,7 @@
 #include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
 #include "gloss/score/judge.h"
+#include "gloss/score/llm_choice.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
 
@@ -48,6 +49,8 @@ class LlmJudge : public Judge {
 
   /// Hash of what, besides model, explanation and questions, the verdicts depend on: prompts and options.
   std::string fingerprint() const;
+  /// The same of a scorer whose questions have several answers (is_choice); its prompts are not part of the other.
+  std::string fingerprint(Scorer scorer) const { return choice_.fingerprint(scorer); }
 
  private:
   struct Case;
@@ -64,6 +67,7 @@ class LlmJudge : public Judge {
   text::TokenFile tokens_;
   LlmJudgeOptions options_;
   llm::PromptTemplate detection_, fuzz_;
+  LlmChoice choice_;
 };
 
 /// The answers in a reply: the last bracketed list of exactly `count` items that holds nothing but 0, 1, true and

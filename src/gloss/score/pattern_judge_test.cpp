@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <string>
 
@@ -106,6 +107,64 @@ TEST(PatternJudge, GivesAGoodPatternAGoodScoreAndAnswersAtOnce) {
     for (std::size_t i = 0; i < questions.size(); ++i) EXPECT_EQ(judgements[i].start, questions[i].window.start);
     EXPECT_GT(summarize(LatentId{0}, judgements, 10).balanced_accuracy.value, 0.9) << explanation.text;
   }
+}
+
+std::vector<Judgement> judged(const Cats& cats, const explain::Vocabulary& vocabulary, Scorer scorer,
+                              const explain::Explanation& explanation, const explain::Explanation& other) {
+  std::vector<Question> questions = make_questions(scorer, "h", cats.examples, {});
+  if (scorer == Scorer::forced_choice) {
+    for (Question& q : questions) {
+      q.rivals.assign(3, other);
+      q.place = q.window.start / 64 % 4;
+    }
+  }
+  PatternJudge judge(vocabulary, cats.tokens);
+  std::vector<Judgement> judgements;
+  judge.submit(scorer, explanation, std::move(questions), [&](std::vector<Judgement> j) { judgements = std::move(j); });
+  return judgements;
+}
+
+TEST(PatternJudge, FindsIntrudersAndChoosesTheRightExplanation) {
+  const Cats cats;
+  const explain::Vocabulary vocabulary(cats.tokenizer);
+  const explain::Explanation right = explain_pattern(vocabulary, cats.tokens, "h", cats.examples, {});
+  examples::LatentExamples spaces = cats.examples;  // a latent that fires on the first spaces
+  for (auto* split : {&spaces.explain, &spaces.explain_silent}) {
+    for (examples::Window& w : *split) w.activation.assign(w.activation.size(), 0.0F);
+  }
+  for (examples::Window& w : spaces.explain) w.activation[60] = 1.0F;
+  const explain::Explanation wrong = explain_top_tokens(vocabulary, cats.tokens, spaces, {});
+  ASSERT_TRUE(right.ok() && wrong.ok()) << right.failure << wrong.failure;
+  for (const Scorer scorer : {Scorer::intruder, Scorer::forced_choice}) {
+    const auto good = judged(cats, vocabulary, scorer, right, wrong);
+    ASSERT_FALSE(good.empty());
+    EXPECT_GT(summarize(LatentId{0}, good, 10).recall.value, 0.95) << name_of(scorer);
+  }
+  EXPECT_EQ(summarize(LatentId{0}, judged(cats, vocabulary, Scorer::forced_choice, wrong, right), 10).tp, 0U);
+}
+
+TEST(PatternJudge, EqualAnswersAreDrawn) {
+  const Cats cats;
+  const explain::Vocabulary vocabulary(cats.tokenizer);
+  const explain::Explanation same = explain_pattern(vocabulary, cats.tokens, "h", cats.examples, {});
+  std::uint32_t right = 0;
+  std::size_t asked = 0;
+  for (std::uint32_t f = 0; f < 40; ++f) {
+    explain::Explanation one = same;
+    one.latent = LatentId{f};
+    const auto j = judged(cats, vocabulary, Scorer::forced_choice, one, same);
+    right += summarize(LatentId{f}, j, 10).tp;
+    asked += j.size();
+    for (const Judgement& answer : j) EXPECT_FLOAT_EQ(answer.probability, 0.25F);
+  }
+  EXPECT_NEAR(static_cast<double>(right) / static_cast<double>(asked), 0.25, 0.09);
+}
+
+TEST(LogLikelihood, IsThatOfIndependentMarks) {
+  // Predicted and marked, predicted and not, neither: 0.9 * 0.1 * 0.99.
+  EXPECT_NEAR(log_likelihood(std::vector<float>{0.5F, 0.2F, 0.0F}, {true, false, false}), std::log(0.9 * 0.1 * 0.99),
+              1e-12);
+  EXPECT_NEAR(log_likelihood(std::vector<float>{0.0F}, {true}), std::log(0.01), 1e-12);
 }
 
 std::string message_of(const std::function<void()>& action, ErrorKind kind) {

@@ -7,6 +7,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/random.h"
+#include "gloss/score/choice_questions.h"
 #include "gloss/score/fuzz_marks.h"
 #include "gloss/score/judge.h"
 
@@ -16,21 +17,37 @@ namespace {
 using examples::LatentExamples;
 using examples::Window;
 
-constexpr std::array<std::string_view, 6> kNames{"detection",           "fuzz",           "fuzz-matched", "fuzz-silent",
-                                                 "fuzz-silent-matched", "fuzz-neighbours"};
+using Questions = std::vector<Question>;
+
+Questions detection_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
+Questions fuzz_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
+
+/// A scorer: its name, what it asks, and what its answers are.
+struct Row {
+  std::string_view name;
+  Questions (*make)(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
+  bool choice = false, ranking = false, neighbours = false;
+};
+constexpr std::array kRows{
+    Row{"detection", detection_questions},
+    Row{"fuzz", fuzz_questions},
+    Row{"fuzz-matched", fuzz_questions},
+    Row{"fuzz-silent", fuzz_questions},
+    Row{"fuzz-silent-matched", fuzz_questions},
+    Row{"fuzz-neighbours", fuzz_questions},
+    Row{.name = "neighbours", .make = detection_questions, .neighbours = true},
+    Row{.name = "intruder", .make = intruder_questions, .choice = true},
+    Row{.name = "forced-choice", .make = forced_choice_questions, .choice = true},
+    Row{.name = "embedding", .make = detection_questions, .ranking = true},
+    Row{.name = "surprisal", .make = detection_questions, .ranking = true},
+};
+const Row& row_of(Scorer scorer) { return kRows[static_cast<std::size_t>(scorer)]; }
+
 constexpr std::array<std::string_view, 2> kShapes{"scattered", "matched"};
 constexpr std::array<std::string_view, 3> kIn{"own", "silent", "neighbours"};
 
-/// The test windows of one quantile, in the order of the split.
-std::vector<const Window*> windows_of(const LatentExamples& examples, std::uint32_t quantile) {
-  std::vector<const Window*> found;
-  for (const Window& w : examples.test) {
-    if (w.quantile == quantile) found.push_back(&w);
-  }
-  return found;
-}
-
-std::vector<Question> detection_questions(const LatentExamples& examples, const QuestionOptions& options) {
+Questions detection_questions(Scorer scorer, std::string_view, const LatentExamples& examples,
+                              const QuestionOptions& options) {
   std::vector<Question> questions;
   const auto ask = [&](const Window& w, bool truth) {
     questions.push_back({w, std::vector<bool>(w.activation.size(), false), truth});
@@ -40,23 +57,14 @@ std::vector<Question> detection_questions(const LatentExamples& examples, const 
     const std::size_t count = std::min<std::size_t>(windows.size(), options.detection_per_quantile);
     for (std::size_t i = 0; i < count; ++i) ask(*windows[i], true);
   }
-  for (const Window& w : examples.test_silent) ask(w, false);
+  for (const Window& w : examples.test_silent) {
+    if (!wants_neighbours(scorer) || w.kind == examples::WindowKind::silent_neighbour) ask(w, false);
+  }
   return questions;
 }
 
 bool has_silent_token(const Window& w) {
   return std::any_of(w.activation.begin(), w.activation.end(), [](float a) { return !(a > 0.0F); });
-}
-
-/// N: marked tokens of a test window on average, rounded to nearest, at least 1.
-std::size_t mean_marked(const LatentExamples& examples, float tau) {
-  std::size_t total = 0;
-  for (const Window& w : examples.test) {
-    const std::vector<bool> marked = right_marks(w, tau);
-    total += static_cast<std::size_t>(std::count(marked.begin(), marked.end(), true));
-  }
-  const std::size_t n = std::max<std::size_t>(1, examples.test.size());
-  return std::max<std::size_t>(1, (2 * total + n) / (2 * n));
 }
 
 /// Asks about the windows of one latent, some of them marked wrongly.
@@ -139,15 +147,24 @@ void FuzzQuestions::ask_silent() {
   }
 }
 
+Questions fuzz_questions(Scorer scorer, std::string_view hookpoint, const LatentExamples& examples,
+                         const QuestionOptions& options) {
+  return FuzzQuestions(fuzz_kind(scorer), hookpoint, examples, options).make();
+}
+
 }  // namespace
 
-std::string_view name_of(Scorer scorer) { return kNames[static_cast<std::size_t>(scorer)]; }
+std::string_view name_of(Scorer scorer) { return row_of(scorer).name; }
+bool is_choice(Scorer scorer) { return row_of(scorer).choice; }
+bool is_ranking(Scorer scorer) { return row_of(scorer).ranking; }
+bool wants_neighbours(Scorer scorer) { return row_of(scorer).neighbours; }
 
 Scorer parse_scorer(std::string_view name) {
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (kNames[i] == name) return static_cast<Scorer>(i);
+  std::vector<std::string> known;
+  for (std::size_t i = 0; i < kRows.size(); ++i) {
+    if (kRows[i].name == name) return static_cast<Scorer>(i);
+    known.emplace_back(kRows[i].name);
   }
-  const std::vector<std::string> known(kNames.begin(), kNames.end());
   fail_unknown_name("scorer", name, known);
 }
 
@@ -177,9 +194,7 @@ Scorer fuzz_scorer(std::string_view shape, std::string_view negatives) {
 
 std::vector<Question> make_questions(Scorer scorer, std::string_view hookpoint, const LatentExamples& examples,
                                      const QuestionOptions& options) {
-  std::vector<Question> questions = scorer == Scorer::detection
-                                        ? detection_questions(examples, options)
-                                        : FuzzQuestions(fuzz_kind(scorer), hookpoint, examples, options).make();
+  std::vector<Question> questions = row_of(scorer).make(scorer, hookpoint, examples, options);
   Random random = Random::for_latent(options.seed, hookpoint, examples.latent, "question-order",
                                      static_cast<std::uint64_t>(scorer));
   random.shuffle(std::span(questions));

@@ -1,0 +1,73 @@
+#pragma once
+/// Judges that give a number to each window instead of an answer: how near it is to the explanation. The score is how
+/// well the numbers rank activating above silent windows, the AUC. Method: docs/methods.md 14.
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gloss/llm/language_model.h"
+#include "gloss/llm/prompt.h"
+#include "gloss/score/judge.h"
+#include "gloss/text/token_file.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::score {
+
+/// Judgements from numbers, larger = nearer; NaN = failed. The probability of a judgement is number / 2 + 1/2 of
+/// numbers in [-1, 1], which ranks like them and is no probability of anything. Verdicts need a threshold: yes for the
+/// windows above the median of the latent's numbers, which knows nothing of the right answers. Shapes: numbers [n].
+std::vector<Judgement> rank_questions(const std::vector<Question>& questions, const std::vector<double>& numbers);
+
+/// `embedding`: the cosine of explanation and window. Answers from within submit(). Threads: as `embed`.
+/// Source: Paulo et al. 2024, section 4.
+class EmbeddingJudge : public Judge {
+ public:
+  /// [D], unit norm. `is_query`: of the explanation, not of a window.
+  using Embed = std::function<std::vector<float>(const std::string& text, bool is_query)>;
+  EmbeddingJudge(Embed embed, std::string name, text::Tokenizer tokenizer, text::TokenFile tokens);
+
+  void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+              Done done) override;
+  void run() override {}
+  std::string name() const override { return "embedding:" + name_; }
+
+ private:
+  Embed embed_;
+  std::string name_;
+  text::Tokenizer tokenizer_;
+  text::TokenFile tokens_;
+};
+
+/// `surprisal`: by how much the explanation in front lowers a language model's loss on the window, in nats a token,
+/// against a text that fits anything. Works with models that can say how probable a given reply is (the native engine).
+/// Source: Paulo et al. 2024, section 4. Threads: one at a time, the model's.
+class SurprisalJudge : public Judge {
+ public:
+  static constexpr const char* kControl = "an excerpt of any text";
+
+  /// Lifetime: `model` must outlive this. `prompts`: a folder with surprisal.txt of one's own; "" = the built-in text.
+  /// Errors: bad_input for the prompt file.
+  SurprisalJudge(llm::LanguageModel& model, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
+                 const std::filesystem::path& prompts = {});
+
+  /// `done` is called from within run(); at once when there are no questions. This object must live until then.
+  void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+              Done done) override;
+  void run() override { model_->run(); }
+  std::string name() const override { return "llm:" + model_->model(); }
+  /// Hash of what, besides model, explanation and questions, the numbers depend on.
+  std::string fingerprint() const;
+
+ private:
+  struct Case;
+  void ask(const std::shared_ptr<Case>& asked, std::size_t index, bool control);
+
+  llm::LanguageModel* model_;
+  text::Tokenizer tokenizer_;
+  text::TokenFile tokens_;
+  llm::PromptTemplate prompt_;
+};
+
+}  // namespace gloss::score
