@@ -137,6 +137,37 @@ TEST(EndToEnd, CacheExplainScoreReportShow) {
   EXPECT_THAT(outcome.out, HasSubstr("detection"));
 }
 
+TEST(EndToEnd, OtherScorersStandBesideDetectionAndAskNoWindowOfTheExplainer) {
+  const TemporaryFolder folder("scorers");
+  const fs::path run = copy_of_run(folder);
+  ASSERT_EQ(run_gloss({"explain", run.string(), "--latents", "random:40"}).code, 0);
+  const std::vector<std::string> command{
+      "score",      run.string(), "--scorer", "detection",  "--scorer",
+      "neighbours", "--scorer",   "intruder", "--scorer",   "forced-choice",
+      "--scorer",   "embedding",  "--json",   "--embedder", std::string(GLOSS_SOURCE_DIR) + "/tests/golden/bert"};
+  const Outcome outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto summary = nlohmann::json::parse(outcome.out);
+  const auto value = [&](const std::string& scorer, const std::string& explainer, const std::string& measure) {
+    for (const auto& row : summary["scores"]) {
+      if (row["scorer"] == scorer && row["explainer"] == explainer) return row[measure]["mean"].get<double>();
+    }
+    ADD_FAILURE() << "no " << scorer << " of " << explainer;
+    return 0.0;
+  };
+  EXPECT_GT(value("neighbours", "pattern", "balanced_accuracy"), 0.6);
+  EXPECT_GT(value("intruder", "pattern", "recall"), 0.5);
+  EXPECT_GT(value("forced-choice", "pattern", "recall"), 0.7);
+  EXPECT_LT(value("forced-choice", "shuffled:pattern", "recall"), 0.5);
+  EXPECT_LT(value("intruder", "shuffled:pattern", "recall"), value("intruder", "pattern", "recall"));
+  EXPECT_NEAR(value("embedding", "shuffled:pattern", "auc"), 0.5, 0.15);
+
+  EXPECT_EQ(run_gloss(command).out, outcome.out) << "nothing is judged twice";
+  const Outcome refused = run_gloss({"score", run.string(), "--scorer", "surprisal"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("add --llm native:DIR"));
+}
+
 TEST(EndToEnd, CacheSaysWhatLatentsWriteAndShowShowsIt) {
   const TemporaryFolder folder("writes");
   const fs::path run = copy_of_run(folder);

@@ -13,6 +13,7 @@
 #include "gloss/app/example_options.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
+#include "gloss/app/score_judges.h"
 #include "gloss/app/settings.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
@@ -23,9 +24,8 @@
 #include "gloss/report/summary.h"
 #include "gloss/score/base_rate.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/choice_questions.h"
 #include "gloss/score/judge.h"
-#include "gloss/score/llm_judge.h"
-#include "gloss/score/pattern_judge.h"
 #include "gloss/score/until_width.h"
 
 namespace gloss::app {
@@ -33,12 +33,11 @@ namespace {
 
 struct ScoreCommand {
   CommonOptions common;
-  std::string run, explainer, judge = "auto", latents = "all", shuffled = "auto", prompts, fuzz_shape = "scattered",
-                              fuzz_negatives = "own";
+  std::string run, explainer, latents = "all", shuffled = "auto", fuzz_shape = "scattered", fuzz_negatives = "own";
   std::vector<std::string> scorers = {"detection", "fuzz"}, hookpoints;
-  std::uint32_t per_prompt = 5;
-  double until_width = 0.0;  // 0 = everything is asked
-  LlmOptions llm;
+  JudgeOptions judging;
+  score::QuestionOptions asking;  // what the flags set of it
+  double until_width = 0.0;       // 0 = everything is asked
   bool redo = false, json = false;
 };
 
@@ -52,11 +51,14 @@ struct Scoring {
   const ScoreCommand& options;
   const RunData& data;
   store::Store& store;
-  std::string hookpoint, judge_name;
+  Judges& judges;
+  std::string hookpoint;
   std::vector<score::Scorer> scorers;
   ExampleSettings settings;
   index::Reader reader;
   std::vector<Item> items;
+  std::vector<explain::Explanation> explained;  // all of the explainer
+  std::vector<double> densities;                // [explained]
   std::uint64_t failed_judgements = 0;
   std::uint64_t asked = 0, available = 0;  // with --until-width: questions
   Reporter& report;
@@ -67,24 +69,12 @@ struct Task {
   score::Scorer scorer;
 };
 
-std::string judge_kind(const ScoreCommand& o, const std::vector<store::ExplanationRow>& rows) {
-  const std::vector<std::string> known = {"auto", "pattern", "llm"};
-  if (std::find(known.begin(), known.end(), o.judge) == known.end()) fail_unknown_name("judge", o.judge, known);
-  const bool programs = std::all_of(rows.begin(), rows.end(), [](const store::ExplanationRow& row) {
-    return !row.explanation.ok() || !row.explanation.program.empty();
-  });
-  if (o.judge == "auto") {
-    if (programs) return "pattern";
-    if (!o.llm.url.empty()) return "llm";
-    throw Error(ErrorKind::usage, "", "explanations in prose need a language model to judge them, and --llm names none",
-                "add --llm URL");
-  }
-  if (o.judge == "llm" && o.llm.url.empty()) throw Error(ErrorKind::usage, "", "--judge llm wants --llm URL");
-  if (o.judge == "pattern" && !programs)
-    throw Error(ErrorKind::usage, "", "--judge pattern executes pattern explanations, and these are prose",
-                "use --judge llm with --llm URL");
-  return o.judge;
-}
+/// Tasks of one judge, asked about windows drawn alike.
+struct TaskGroup {
+  Judges::Kind kind;
+  bool neighbours;
+  std::vector<Task> tasks;
+};
 
 /// The explainer to score: the one asked for, or the only one there is.
 std::string explainer_of(const ScoreCommand& o, const store::Store& store, const RunFolder& run) {
@@ -106,9 +96,9 @@ std::string explainer_of(const ScoreCommand& o, const store::Store& store, const
 }
 
 /// How many latents also get a shuffled explanation: all when judging is free, 100 when a model is paid for it.
-std::size_t shuffled_count(const ScoreCommand& o, const std::string& judge) {
+std::size_t shuffled_count(const ScoreCommand& o, bool paid) {
   constexpr std::size_t kPaid = 100;
-  if (o.shuffled == "auto") return judge == "pattern" ? std::string::npos : kPaid;
+  if (o.shuffled == "auto") return paid ? kPaid : std::string::npos;
   if (o.shuffled == "all") return std::string::npos;
   if (o.shuffled == "none") return 0;
   std::size_t count = 0;
@@ -118,14 +108,11 @@ std::size_t shuffled_count(const ScoreCommand& o, const std::string& judge) {
   return count;
 }
 
-void add_shuffled(Scoring& s, const std::vector<explain::Explanation>& explained, const std::vector<bool>& selected) {
-  std::vector<double> densities;
-  densities.reserve(explained.size());
-  for (const explain::Explanation& e : explained) densities.push_back(s.reader.density(e.latent));
+void add_shuffled(Scoring& s, const std::vector<bool>& selected) {
   std::vector<explain::Explanation> moved =
-      score::shuffle_explanations(s.settings.options.seed, s.hookpoint, explained, densities);
+      score::shuffle_explanations(s.settings.options.seed, s.hookpoint, s.explained, s.densities);
   std::erase_if(moved, [&](const explain::Explanation& e) { return !selected[to_index(e.latent)]; });
-  const std::size_t count = shuffled_count(s.options, s.judge_name == "pattern" ? "pattern" : "llm");
+  const std::size_t count = shuffled_count(s.options, s.judges.asks_model());
   if (moved.size() > count) {
     Random::for_purpose(s.settings.options.seed, "shuffled-latents").shuffle(std::span(moved));
     moved.resize(count);
@@ -148,32 +135,48 @@ void add_shuffled(Scoring& s, const std::vector<explain::Explanation>& explained
 /// Explanations to judge, in order of latent; then the shuffled ones.
 void collect_items(Scoring& s, const std::string& explainer, const examples::LatentSpec& spec) {
   std::vector<bool> explained_latents(s.reader.latent_count(), false);
-  std::vector<explain::Explanation> explained;
   for (store::ExplanationRow& row : s.store.explanations(s.hookpoint, explainer)) {
     if (!row.explanation.ok() || to_index(row.explanation.latent) >= s.reader.latent_count()) continue;
     explained_latents[to_index(row.explanation.latent)] = true;
-    explained.push_back(std::move(row.explanation));
+    s.densities.push_back(s.reader.density(row.explanation.latent));
+    s.explained.push_back(std::move(row.explanation));
   }
   std::vector<bool> selected(s.reader.latent_count(), false);
   for (const LatentId f : spec.select(s.hookpoint, s.reader.latent_count(), s.options.common.seed, explained_latents,
                                       [&](LatentId latent) { return s.reader.density(latent); }))
     selected[to_index(f)] = explained_latents[to_index(f)];
-  for (const explain::Explanation& e : explained) {
+  for (const explain::Explanation& e : s.explained) {
     if (selected[to_index(e.latent)]) s.items.push_back({explainer, e});
   }
-  if (!s.items.empty()) add_shuffled(s, explained, selected);
+  if (!s.items.empty()) add_shuffled(s, selected);
 }
 
-std::vector<Task> open_tasks(const Scoring& s) {
-  std::vector<Task> tasks;
+/// Whether a scorer says nothing of this item: a language model finds intruders without any explanation, so that
+/// another's in its place would be the same question again.
+bool is_idle(const Scoring& s, const Item& item, score::Scorer scorer) {
+  return scorer == score::Scorer::intruder && s.judges.kind(scorer) == Judges::Kind::llm &&
+         score::is_shuffled_name(item.explainer);
+}
+
+/// What is not scored yet.
+std::vector<TaskGroup> open_tasks(const Scoring& s) {
+  std::vector<TaskGroup> groups;
+  const auto group_of = [&](score::Scorer scorer) -> TaskGroup& {
+    const Judges::Kind kind = s.judges.kind(scorer);
+    const bool neighbours = score::wants_neighbours(scorer);
+    const auto found = std::find_if(groups.begin(), groups.end(),
+                                    [&](const TaskGroup& g) { return g.kind == kind && g.neighbours == neighbours; });
+    if (found != groups.end()) return *found;
+    return groups.emplace_back(TaskGroup{kind, neighbours, {}});
+  };
   for (const Item& item : s.items) {
     for (const score::Scorer scorer : s.scorers) {
       const bool done = !s.options.redo && s.store.has_score(s.hookpoint, item.explanation.latent, item.explainer,
-                                                             score::name_of(scorer), s.judge_name);
-      if (!done) tasks.push_back({&item, scorer});
+                                                             score::name_of(scorer), s.judges.name(scorer));
+      if (!done && !is_idle(s, item, scorer)) group_of(scorer).tasks.push_back({&item, scorer});
     }
   }
-  return tasks;
+  return groups;
 }
 
 /// What the answers about one latent are counted apart by: the silent windows, and how many windows of each kind the
@@ -184,35 +187,47 @@ struct Asked {
 };
 
 void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std::vector<score::Judgement>& judgements) {
-  if (s.settings.options.negatives != examples::Negatives::random)
+  if (s.settings.options.negatives != examples::Negatives::random || s.settings.options.neighbours > 0)
     s.store.put_negatives(s.hookpoint, task.item->explanation.latent, asked.silent);
   score::LatentScore result = score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
   if (task.scorer == score::Scorer::detection) score::add_base_rate(result, judgements, asked.strata);
   s.failed_judgements += result.failed;
-  s.store.put_score({s.hookpoint, task.item->explainer, std::string(score::name_of(task.scorer)), s.judge_name, result},
-                    judgements);
+  s.store.put_score(
+      {s.hookpoint, task.item->explainer, std::string(score::name_of(task.scorer)), s.judges.name(task.scorer), result},
+      judgements);
 }
 
 std::vector<score::Question> questions_of(const Scoring& s, const Task& task, examples::Builder& builder,
                                           Asked& asked) {
   examples::LatentExamples found = builder.build(task.item->explanation.latent);
-  std::vector<score::Question> questions =
-      score::make_questions(task.scorer, s.hookpoint, found, question_options(s.settings));
+  score::QuestionOptions options = question_options(s.settings);
+  options.intruder_beside = s.options.asking.intruder_beside;
+  options.intruder_per_quantile = s.options.asking.intruder_per_quantile;
+  options.choice_windows = s.options.asking.choice_windows;
+  options.choice_rivals = s.options.asking.choice_rivals;
+  std::vector<score::Question> questions = score::make_questions(task.scorer, s.hookpoint, found, options);
+  if (task.scorer == score::Scorer::forced_choice)
+    score::add_rivals(questions, s.hookpoint, task.item->explanation, s.reader.density(found.latent), s.explained,
+                      s.densities, options);
   asked.strata = score::strata_of(found.window_count, found.silent_count, s.settings.options.quantiles);
   asked.silent = std::move(found.test_silent);
+  asked.silent.insert(asked.silent.end(), found.test_neighbours.begin(), found.test_neighbours.end());
   return questions;
 }
 
 /// The judge itself, or one that asks it as long as the score is not known well enough.
 class Stopping {
  public:
-  Stopping(score::Judge& judge, double width) : judge_(&judge) {
+  Stopping(score::Judge& judge, double width) : all_(&judge), judge_(&judge) {
     if (width > 0) judge_ = &until_.emplace(judge, width);
   }
   Stopping(const Stopping&) = delete;
   Stopping& operator=(const Stopping&) = delete;
 
-  score::Judge& judge() { return *judge_; }
+  /// Scorers without a balanced accuracy are asked about everything.
+  score::Judge& judge(score::Scorer scorer) {
+    return score::is_choice(scorer) || score::is_ranking(scorer) ? *all_ : *judge_;
+  }
   void count(Scoring& s) const {
     if (!until_) return;
     s.asked += until_->asked();
@@ -220,18 +235,22 @@ class Stopping {
   }
 
  private:
+  score::Judge* all_;
   score::Judge* judge_;
   std::optional<score::UntilWidth> until_;
 };
 
-void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
+void score_at_once(Scoring& s, const TaskGroup& group) {
+  const std::vector<Task>& tasks = group.tasks;
   constexpr std::size_t kBlock = 256;
   const std::size_t threads = s.options.common.thread_count();
-  const explain::Vocabulary vocabulary(s.data.tokenizer);
   std::vector<examples::Builder> builders = make_builders(s.data, s.reader, s.settings, threads, s.report);
-  std::vector<score::PatternJudge> judges(threads, score::PatternJudge(vocabulary, s.data.tokens));
+  std::vector<std::unique_ptr<score::Judge>> judges;
   std::deque<Stopping> stopping;
-  for (score::PatternJudge& judge : judges) stopping.emplace_back(judge, s.options.until_width);
+  for (std::size_t i = 0; i < threads; ++i) {
+    judges.push_back(s.judges.make(group.kind));
+    stopping.emplace_back(*judges.back(), s.options.until_width);
+  }
   for (std::size_t first = 0; first < tasks.size(); first += kBlock) {
     stop_if_interrupted();
     const std::size_t count = std::min(kBlock, tasks.size() - first);
@@ -240,9 +259,10 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
     parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
       const Task& task = tasks[first + i];
       std::vector<score::Question> questions = questions_of(s, task, builders[worker], asked[i]);
-      stopping[worker].judge().submit(
-          task.scorer, task.item->explanation, std::move(questions),
-          [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
+      stopping[worker]
+          .judge(task.scorer)
+          .submit(task.scorer, task.item->explanation, std::move(questions),
+                  [&](std::vector<score::Judgement> judgements) { judged[i] = std::move(judgements); });
     });
     store::Store::Transaction transaction(s.store);
     for (std::size_t i = 0; i < count; ++i) put_judgements(s, tasks[first + i], asked[i], judged[i]);
@@ -252,7 +272,10 @@ void score_by_pattern(Scoring& s, const std::vector<Task>& tasks) {
   for (const Stopping& one : stopping) one.count(s);
 }
 
-void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel& client, score::Judge& judge) {
+void score_by_model(Scoring& s, const TaskGroup& group) {
+  const std::vector<Task>& tasks = group.tasks;
+  llm::LanguageModel& client = *s.judges.model();
+  score::Judge& judge = s.judges.shared(group.kind);
   examples::Builder builder = make_builder(s.data, s.reader, s.settings, s.report);
   Stopping stopping(judge, s.options.until_width);
   std::size_t next = 0;
@@ -262,26 +285,48 @@ void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel
     const Task task = tasks[next++];
     Asked asked;
     std::vector<score::Question> questions = questions_of(s, task, builder, asked);
-    stopping.judge().submit(
-        task.scorer, task.item->explanation, std::move(questions),
-        [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
-          put_judgements(s, task, asked, judgements);
-          s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
-          submit_next();
-        });
+    stopping.judge(task.scorer)
+        .submit(task.scorer, task.item->explanation, std::move(questions),
+                [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
+                  put_judgements(s, task, asked, judgements);
+                  s.report.progress(
+                      {"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
+                  submit_next();
+                });
   };
-  for (std::uint32_t i = 0; i < s.options.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < s.options.judging.llm.in_flight; ++i) submit_next();
   judge.run();
   stop_if_interrupted();
   stopping.count(s);
 }
 
+/// Windows of neighbours wanted beside those that the run's silent windows have already.
+std::uint32_t missing_neighbours(const examples::Options& o) {
+  if (o.negatives == examples::Negatives::neighbours) return 0;
+  return o.negatives == examples::Negatives::mixed ? o.silent - o.silent / 2 : o.silent;
+}
+
+void score_group(Scoring& s, const TaskGroup& group) {
+  const std::uint32_t before = s.settings.options.neighbours;
+  if (group.neighbours) s.settings.options.neighbours = missing_neighbours(s.settings.options);
+  if (Judges::answers_at_once(group.kind))
+    score_at_once(s, group);
+  else
+    score_by_model(s, group);
+  s.settings.options.neighbours = before;
+}
+
 std::string summary_line(const report::ScorerSummary& row) {
-  return fmt::format(
-      "{:<10} {:<22} {:>6} latents {:>8} judgements {:>5} failed   balanced accuracy {:.3f} [{:.3f}, {:.3f}]   "
-      "precision {:.3f}  recall {:.3f}  F1 {:.3f}",
-      row.scorer, row.explainer, row.latents, row.judgements, row.failed, row.balanced_accuracy.value,
-      row.balanced_accuracy.low, row.balanced_accuracy.high, row.precision.value, row.recall.value, row.f1.value);
+  std::string line =
+      fmt::format("{:<13} {:<22} {:>6} latents {:>8} judgements {:>5} failed   {} {:.3f} [{:.3f}, {:.3f}]", row.scorer,
+                  row.explainer, row.latents, row.judgements, row.failed, row.score_name, row.score.value,
+                  row.score.low, row.score.high);
+  if (row.score_name == "balanced accuracy")
+    line += fmt::format("   precision {:.3f}  recall {:.3f}  F1 {:.3f}", row.precision.value, row.recall.value,
+                        row.f1.value);
+  else
+    line += fmt::format("   chance {}", row.chance);
+  return line;
 }
 
 std::string correlation_line(const report::ScorerCorrelation& c) {
@@ -336,44 +381,19 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   const ExampleSettings settings = kept_example_settings(store, run);
   check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
-  const std::string kind = judge_kind(o, store.explanations("", explainer));
-  shuffled_count(o, kind);  // a bad value fails before any work
   save_settings(run, "score", cli);
-
-  std::unique_ptr<llm::LanguageModel> client;
-  std::unique_ptr<score::LlmJudge> llm_judge;
-  if (kind == "llm") {
-    client = open_language_model(o.llm, store, o.common.thread_count());
-    score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
-    judging.by_probability = o.llm.is_native();
-    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
-  }
+  shuffled_count(o, false);  // a bad value fails before any work
+  JudgeOptions judging = o.judging;
+  if (judging.embedder.empty()) judging.embedder = settings.embedding_model;
+  Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common.thread_count());
   // Scores that stopped early and scores that did not are not of one method.
-  keep_method(store, run, "judge:" + (llm_judge ? llm_judge->name() : "pattern"),
-              (llm_judge ? llm_judge->fingerprint() : "pattern") +
-                  (o.until_width > 0 ? fmt::format(" until {}", o.until_width) : ""),
-              o.redo);
+  judges.keep_methods(scorers, store, o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "", o.redo);
   std::uint64_t failed = 0, asked = 0, available = 0;
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
-    Scoring s{o,
-              data,
-              store,
-              hookpoint,
-              llm_judge ? llm_judge->name() : "pattern",
-              scorers,
-              settings,
-              data.index(hookpoint),
-              {},
-              0,
-              0,
-              0,
-              context.reporter};
+    Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),
+              {}, {},   {},    0,      0,         0,       context.reporter};
     collect_items(s, explainer, spec);
-    const std::vector<Task> tasks = open_tasks(s);
-    if (llm_judge)
-      score_by_llm(s, tasks, *client, *llm_judge);
-    else
-      score_by_pattern(s, tasks);
+    for (const TaskGroup& group : open_tasks(s)) score_group(s, group);
     failed += s.failed_judgements;
     asked += s.asked;
     available += s.available;
@@ -382,9 +402,19 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     context.reporter.info(
         fmt::format("stopped early: {} of {} judgements asked ({:.0f} %), for intervals narrower than {}", asked,
                     available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
-  if (client) context.reporter.info(describe(client->totals()));
+  if (judges.model() != nullptr) context.reporter.info(describe(judges.model()->totals()));
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
+}
+
+void add_choices(CLI::App& cli, score::QuestionOptions& asking) {
+  cli.add_option("--intruder-windows", asking.intruder_beside, "activating windows that an intruder is put among")
+      ->check(CLI::Range(2, 20));
+  cli.add_option("--intruders", asking.intruder_per_quantile, "questions of intruder for each quantile")
+      ->check(CLI::Range(1, 1000));
+  cli.add_option("--choice-windows", asking.choice_windows, "windows shown by forced-choice")->check(CLI::Range(1, 20));
+  cli.add_option("--rivals", asking.choice_rivals, "wrong explanations shown by forced-choice")
+      ->check(CLI::Range(1, 20));
 }
 
 }  // namespace
@@ -393,14 +423,18 @@ Runner setup_score(CLI::App& cli) {
   auto o = std::make_shared<ScoreCommand>();
   cli.add_option("run", o->run, "run folder with explanations")->required();
   cli.add_option("--scorer", o->scorers,
-                 "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked?");
+                 "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked? "
+                 "neighbours: detection against windows of similar latents; intruder: which of five windows does not "
+                 "belong? forced-choice: which of four explanations fits? embedding: how near in meaning are "
+                 "explanation and window? surprisal: by how much does the explanation lower a model's loss?");
+  add_choices(cli, o->asking);
   cli.add_option("--fuzz-shape", o->fuzz_shape,
                  "wrong marks of fuzz: scattered, or matched (in runs as long as those of the right ones)");
   cli.add_option("--fuzz-negatives", o->fuzz_negatives,
                  "windows that fuzz marks wrongly: own (the latent's), silent ones, or neighbours' marked where the "
                  "neighbour fires (of runs explained with --negatives neighbours or mixed)");
   cli.add_option("--explainer", o->explainer, "whose explanations; needed when the run has several");
-  cli.add_option("--judge", o->judge,
+  cli.add_option("--judge", o->judging.judge,
                  "pattern executes pattern explanations, llm asks a language model, auto takes what fits");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--latents", o->latents, fmt::format("those explained of these: {}", kLatentsHelp));
@@ -408,9 +442,14 @@ Runner setup_score(CLI::App& cli) {
       "--shuffled", o->shuffled,
       "latents that are also judged with another's explanation, the baseline at 0.5: a number, all, none; auto = "
       "all for the pattern judge, 100 for a language model");
-  add_llm(cli, o->llm);
-  cli.add_option("--prompts", o->prompts, "folder whose prompt files replace the built-in ones");
-  cli.add_option("--per-prompt", o->per_prompt,
+  add_llm(cli, o->judging.llm);
+  cli.add_option("--embedder", o->judging.embedder,
+                 "folder of the sentence encoder of embedding, a BERT such as all-MiniLM-L6-v2; by default the one the "
+                 "run was explained with");
+  cli.add_option("--query-prefix", o->judging.query_prefix,
+                 "text in front of explanations, for encoders trained with one");
+  cli.add_option("--prompts", o->judging.prompts, "folder whose prompt files replace the built-in ones");
+  cli.add_option("--per-prompt", o->judging.per_prompt,
                  "windows a prompt; a native model is asked about each alone, which costs it nothing")
       ->check(CLI::Range(1, 20));
   cli.add_option("--until-width", o->until_width,

@@ -60,7 +60,7 @@ examples::Sources sources_of(const RunData& data, const index::Reader& reader, c
   using examples::Negatives;
   examples::Sources sources;
   const Negatives negatives = settings.options.negatives;
-  if (negatives == Negatives::neighbours || negatives == Negatives::mixed) {
+  if (negatives == Negatives::neighbours || negatives == Negatives::mixed || settings.options.neighbours > 0) {
     if (auto weights = data.weights(reader.hookpoint()))
       sources.neighbours = examples::NeighbourSource{std::move(*weights), settings.neighbours};
   }
@@ -109,7 +109,7 @@ std::vector<bool> eligible_latents(const RunData& data, const index::Reader& rea
   constexpr std::size_t kBlock = 256;
   ExampleSettings counting = settings;
   counting.options.negatives = examples::Negatives::random;  // counting needs no sources
-  counting.options.contrast = 0;
+  counting.options.contrast = counting.options.neighbours = 0;
   SilentReporter silent;
   std::vector<examples::Builder> builders = make_builders(data, reader, counting, threads, silent);
   const std::size_t latents = reader.latent_count();

@@ -41,8 +41,10 @@ void check_sources(const index::Reader& reader, const Options& o, const Sources&
     throw Error(ErrorKind::usage, "",
                 "windows nearest by meaning want a model of sentence embeddings, and none is named",
                 "name its folder with --embedding-model DIR");
-  if (o.negatives != Negatives::neighbours && o.negatives != Negatives::mixed) return;
-  const std::string asked = fmt::format("--negatives {}", name_of(o.negatives));
+  const bool drawn = o.negatives == Negatives::neighbours || o.negatives == Negatives::mixed;
+  if (!drawn && o.neighbours == 0) return;
+  const std::string asked =
+      drawn ? fmt::format("--negatives {}", name_of(o.negatives)) : std::string("--scorer neighbours");
   if (!sources.neighbours)
     fail_input(asked, fmt::format("nothing is known of the neighbours of {}'s latents", reader.hookpoint()),
                "gloss cache leaves them in weights.safetensors, unless told --no-weights");
@@ -216,6 +218,8 @@ LatentExamples Builder::Impl::build(LatentId latent) {
   draw_refine(result);
   if (options.contrast > 0)
     result.contrast = silent.draw_semantic(*sources.semantic, result.explain, Side::explain, options.contrast);
+  if (options.neighbours > 0)
+    result.test_neighbours = silent.draw_neighbours(*sources.neighbours, latent, Side::test, options.neighbours);
   return result;
 }
 

@@ -74,7 +74,8 @@ struct Options {
   std::uint32_t top_n = 200;  // of top_n and mixture: how many of the strongest windows they draw from
   Negatives negatives = Negatives::random;
   std::uint32_t contrast = 0;  // silent windows nearest by meaning to the explain windows, for explainers that contrast
-  bool center = false;         // windows around their strongest token in place of those that contexts are cut into
+  std::uint32_t neighbours = 0;  // windows of similar latents for testing, drawn last, beside the silent ones
+  bool center = false;           // windows around their strongest token in place of those that contexts are cut into
   std::uint64_t seed = 1;
 };
 
@@ -96,6 +97,7 @@ struct LatentExamples {
   bool documents_disjoint = false;
   std::vector<Window> explain, test, refine;
   std::vector<Window> explain_silent, test_silent, refine_silent;
+  std::vector<Window> test_neighbours;  // of Options::neighbours; not among test_silent
   std::vector<Window> contrast;  // of the explain split, beside explain_silent: nearest to it by meaning, nearest first
 };
 
@@ -109,7 +111,7 @@ class SemanticPool;
 
 /// What other than tokens and firings windows are drawn by.
 struct Sources {
-  std::optional<NeighbourSource> neighbours;     // for Negatives::neighbours and mixed
+  std::optional<NeighbourSource> neighbours;     // for Negatives::neighbours and mixed, and Options::neighbours
   std::shared_ptr<const SemanticPool> semantic;  // for Negatives::semantic and Options::contrast
 };
 

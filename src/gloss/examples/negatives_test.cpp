@@ -230,5 +230,41 @@ TEST(SemanticPool, GivesTheNearestOfEachQueryInTurn) {
   }
 }
 
+TEST(NeighbourNegatives, BesideTheSilentWindowsChangeNothingElseAndAreInNoSplit) {
+  constexpr std::uint32_t kLatents = 4;
+  for (std::uint64_t trial = 0; trial < 20; ++trial) {
+    const Sample run = make_run(index::testing::random_firings(trial, kLatents, 80 * 8, 0.05),
+                                testing::documents_of(80, 1), 8, kLatents);
+    Options options;
+    options.window = 4;
+    options.explain = options.test = options.refine = 10;
+    options.silent = 6;
+    options.min_windows = 1;
+    const NeighbourSource near = neighbours({{1}, {0}, {0}, {2, 1}}, 2);
+    const LatentExamples without = Builder(run.reader, run.tokens, options).build(LatentId{3});
+    options.neighbours = 8;
+    const LatentExamples e = Builder(run.reader, run.tokens, options, {near, nullptr}).build(LatentId{3});
+    std::set<std::uint32_t> used;
+    const auto same = [&](const std::vector<Window>& a, const std::vector<Window>& b) {
+      ASSERT_EQ(a.size(), b.size());
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        EXPECT_EQ(a[i].start, b[i].start);
+        used.insert(a[i].start);
+      }
+    };
+    same(e.explain, without.explain);
+    same(e.test, without.test);
+    same(e.refine, without.refine);
+    same(e.explain_silent, without.explain_silent);
+    same(e.test_silent, without.test_silent);
+    same(e.refine_silent, without.refine_silent);
+    EXPECT_FALSE(e.test_neighbours.empty());
+    for (const Window& w : e.test_neighbours) {
+      EXPECT_EQ(w.kind, WindowKind::silent_neighbour);
+      EXPECT_TRUE(used.insert(w.start).second) << w.start;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gloss::examples

@@ -5,12 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/report/summary.h"
+#include "gloss/score/judge.h"
 
 namespace gloss::report {
 
 nlohmann::json calibration_json(const store::Store& store) {
   nlohmann::json list = nlohmann::json::array();
   for (const store::CalibrationTally& t : store.calibration_tallies()) {
+    if (!score::has_probabilities(t.scorer)) continue;
     const score::Calibration calibration = score::calibrate(t.bins);
     nlohmann::json entry{{"scorer", t.scorer},
                          {"explainer", t.explainer},
@@ -32,6 +34,7 @@ nlohmann::json calibration_json(const store::Store& store) {
 std::vector<std::string> calibration_lines(const store::Store& store) {
   std::vector<std::string> lines;
   for (const store::CalibrationTally& t : store.calibration_tallies()) {
+    if (!score::has_probabilities(t.scorer)) continue;
     const score::Calibration c = score::calibrate(t.bins);
     lines.push_back(fmt::format(
         "{:<10} {:<22} probabilities of {} judgements: expected calibration error {:.3f}, Brier score {:.3f}", t.scorer,

@@ -14,6 +14,7 @@
 
 #include "gloss/base/natural_order.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/judge.h"
 #include "gloss/score/paired.h"
 
 namespace gloss::report {
@@ -105,7 +106,7 @@ std::vector<ScorerCorrelation> correlations_of(const Rows& rows, std::uint64_t s
   for (const store::ScoreRow* row : rows) {
     if (score::is_shuffled_name(row->explainer)) continue;
     Scored& scored = by_explainer[row->explainer].try_emplace({row->scorer, row->judge}, Scored{row, {}}).first->second;
-    scored.accuracy[{row->hookpoint, row->score.latent}] = row->score.balanced_accuracy.value;
+    scored.accuracy[{row->hookpoint, row->score.latent}] = score::headline(row->scorer, row->score).value.value;
   }
   std::vector<ScorerCorrelation> correlations;
   for (const auto& [explainer, scored] : by_explainer) {
@@ -129,8 +130,12 @@ ScorerSummary summarize_rows(const Rows& rows, const Firings& firings, std::uint
     const score::LatentScore& one = row->score;
     s.judgements += std::uint64_t{one.tp} + one.fp + one.tn + one.fn + one.failed;
     s.failed += one.failed;
-    s.undefined += std::isnan(one.balanced_accuracy.value) ? 1 : 0;
+    s.undefined += std::isnan(score::headline(s.scorer, one).value.value) ? 1 : 0;
   }
+  const score::Headline first = score::headline(s.scorer, rows.front()->score);
+  s.score_name = first.name;
+  s.chance = first.chance;
+  s.score = mean_of(rows, seed, [&](const score::LatentScore& l) { return score::headline(s.scorer, l).value.value; });
   s.balanced_accuracy = mean_of(rows, seed, [](const score::LatentScore& l) { return l.balanced_accuracy.value; });
   s.precision = mean_of(rows, seed, [](const score::LatentScore& l) { return l.precision.value; });
   s.recall = mean_of(rows, seed, [](const score::LatentScore& l) { return l.recall.value; });
@@ -177,6 +182,9 @@ Json summary_json(const ScorerSummary& s) {
             {"judgements", s.judgements},
             {"failed", s.failed},
             {"undefined", s.undefined},
+            {"score", interval_json(s.score, "mean")},
+            {"score_name", s.score_name},
+            {"chance", s.chance},
             {"balanced_accuracy", interval_json(s.balanced_accuracy, "mean")},
             {"precision", interval_json(s.precision, "mean")},
             {"recall", interval_json(s.recall, "mean")},

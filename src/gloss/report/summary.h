@@ -18,7 +18,8 @@ struct MeasureSummary {
   score::Interval mean;
 };
 
-/// Two scorers of the same explanations: how their balanced accuracies go together over the latents that both have.
+/// Two scorers of the same explanations: how their numbers (score::headline) go together over the latents that both
+/// have.
 struct ScorerCorrelation {
   std::string explainer, scorer_a, judge_a, scorer_b, judge_b;
   std::uint64_t latents = 0;
@@ -33,7 +34,10 @@ struct ScorerSummary {
   std::uint64_t explained = 0;               // explanations that succeeded
   std::uint64_t failed_explanations = 0;     // not scored
   std::uint64_t judgements = 0, failed = 0;  // `failed` of them have no verdict
-  std::uint64_t undefined = 0;               // scored latents without a balanced accuracy (a class is missing)
+  std::uint64_t undefined = 0;               // scored latents without a `score` (a class is missing)
+  std::string score_name;                    // what `score` is: balanced accuracy, accuracy or AUC (score::headline)
+  score::Interval score;                     // the one number of the scorer
+  double chance = 0.5;                       // what guessing gives of it
   score::Interval balanced_accuracy, precision, recall, specificity, f1, auc;
   score::Interval frequency_weighted;       // balanced accuracy, latents weighted by their firings; NaN = not known
   std::vector<MeasureSummary> measures;     // by name

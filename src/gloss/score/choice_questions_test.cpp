@@ -83,6 +83,9 @@ TEST(NeighbourQuestions, LeaveOutOtherSilentWindows) {
   e.test_silent[1].kind = e.test_silent[4].kind = WindowKind::silent_neighbour;
   const std::vector<Question> questions = make_questions(Scorer::neighbours, "h", e, {});
   ASSERT_EQ(questions.size(), 52U);
+  e.test_neighbours.push_back(window_of(50'000, 0));
+  EXPECT_EQ(make_questions(Scorer::neighbours, "h", e, {}).size(), 53U);
+  EXPECT_EQ(make_questions(Scorer::detection, "h", e, {}).size(), 56U);
   EXPECT_EQ(std::count_if(questions.begin(), questions.end(), [](const Question& q) { return !q.truth; }), 2);
 }
 
@@ -131,6 +134,22 @@ TEST(ForcedChoice, AsksNothingWithoutThreeRivals) {
   std::vector<Question> questions = make_questions(Scorer::forced_choice, "h", examples_of(7, 5), {});
   add_rivals(questions, "h", all[0], 1.0, all, densities, {});
   EXPECT_TRUE(questions.empty());
+}
+
+TEST(Headline, IsAccuracyOfChoicesAreaOfRankingsElseBalancedAccuracy) {
+  LatentScore one;
+  one.recall = {0.4, 0.3, 0.5};
+  one.balanced_accuracy = {0.7, 0.6, 0.8};
+  one.auc = 0.9;
+  EXPECT_EQ(headline("intruder", one).value.value, 0.4);
+  EXPECT_EQ(headline("intruder", one).chance, 0.2);
+  EXPECT_EQ(headline("forced-choice", one).chance, 0.25);
+  EXPECT_EQ(headline("embedding", one).value.value, 0.9);
+  EXPECT_EQ(headline("surprisal", one).name, "AUC");
+  EXPECT_EQ(headline("neighbours", one).value.value, 0.7);
+  EXPECT_EQ(headline("of a newer gloss", one).value.value, 0.7);
+  EXPECT_TRUE(has_probabilities("detection"));
+  EXPECT_FALSE(has_probabilities("embedding") || has_probabilities("forced-choice"));
 }
 
 }  // namespace

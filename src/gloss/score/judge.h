@@ -36,6 +36,18 @@ Scorer parse_scorer(std::string_view name);
 bool is_choice(Scorer scorer);
 /// The score is how well a number ranks activating above silent windows: the AUC.
 bool is_ranking(Scorer scorer);
+/// The one number of a score that says how right an explanation is, by the scorer's name: accuracy of choices, the AUC
+/// of rankings, else balanced accuracy.
+struct Headline {
+  std::string_view name;  // "balanced accuracy", "accuracy", "AUC"
+  Interval value;         // bounds NaN where it has no interval
+  double chance = 0.5;    // what guessing gives
+};
+Headline headline(std::string_view scorer, const LatentScore& score);
+/// Whether a judgement's probability is that of yes: not of choices, where it is that of the right answer, or of
+/// rankings.
+bool has_probabilities(std::string_view scorer);
+
 /// The silent windows must be those of neighbours, whichever the run's are.
 bool wants_neighbours(Scorer scorer);
 

@@ -27,6 +27,7 @@ struct Row {
   std::string_view name;
   Questions (*make)(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
   bool choice = false, ranking = false, neighbours = false;
+  double chance = 0.5;  // of guessing, with the options that are the default
 };
 constexpr std::array kRows{
     Row{"detection", detection_questions},
@@ -36,12 +37,16 @@ constexpr std::array kRows{
     Row{"fuzz-silent-matched", fuzz_questions},
     Row{"fuzz-neighbours", fuzz_questions},
     Row{.name = "neighbours", .make = detection_questions, .neighbours = true},
-    Row{.name = "intruder", .make = intruder_questions, .choice = true},
-    Row{.name = "forced-choice", .make = forced_choice_questions, .choice = true},
+    Row{.name = "intruder", .make = intruder_questions, .choice = true, .chance = 0.2},
+    Row{.name = "forced-choice", .make = forced_choice_questions, .choice = true, .chance = 0.25},
     Row{.name = "embedding", .make = detection_questions, .ranking = true},
     Row{.name = "surprisal", .make = detection_questions, .ranking = true},
 };
 const Row& row_of(Scorer scorer) { return kRows[static_cast<std::size_t>(scorer)]; }
+const Row* find_row(std::string_view name) {
+  const auto* const row = std::find_if(kRows.begin(), kRows.end(), [&](const Row& r) { return r.name == name; });
+  return row == kRows.end() ? nullptr : &*row;
+}
 
 constexpr std::array<std::string_view, 2> kShapes{"scattered", "matched"};
 constexpr std::array<std::string_view, 3> kIn{"own", "silent", "neighbours"};
@@ -56,6 +61,9 @@ Questions detection_questions(Scorer scorer, std::string_view, const LatentExamp
     const std::vector<const Window*> windows = windows_of(examples, q);
     const std::size_t count = std::min<std::size_t>(windows.size(), options.detection_per_quantile);
     for (std::size_t i = 0; i < count; ++i) ask(*windows[i], true);
+  }
+  if (wants_neighbours(scorer)) {
+    for (const Window& w : examples.test_neighbours) ask(w, false);
   }
   for (const Window& w : examples.test_silent) {
     if (!wants_neighbours(scorer) || w.kind == examples::WindowKind::silent_neighbour) ask(w, false);
@@ -157,6 +165,19 @@ Questions fuzz_questions(Scorer scorer, std::string_view hookpoint, const Latent
 std::string_view name_of(Scorer scorer) { return row_of(scorer).name; }
 bool is_choice(Scorer scorer) { return row_of(scorer).choice; }
 bool is_ranking(Scorer scorer) { return row_of(scorer).ranking; }
+
+Headline headline(std::string_view scorer, const LatentScore& score) {
+  const Row* row = find_row(scorer);
+  if (row != nullptr && row->choice) return {"accuracy", score.recall, row->chance};
+  if (row != nullptr && row->ranking) return {"AUC", {score.auc, std::nan(""), std::nan("")}};
+  return {"balanced accuracy", score.balanced_accuracy};
+}
+
+bool has_probabilities(std::string_view scorer) {
+  const Row* row = find_row(scorer);
+  return row == nullptr || (!row->choice && !row->ranking);
+}
+
 bool wants_neighbours(Scorer scorer) { return row_of(scorer).neighbours; }
 
 Scorer parse_scorer(std::string_view name) {

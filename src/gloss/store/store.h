@@ -118,7 +118,8 @@ class Store : public llm::ReplyCache {
   bool has_score(std::string_view hookpoint, LatentId latent, std::string_view explainer, std::string_view scorer,
                  std::string_view judge) const;
 
-  /// Where the silent windows of a latent come from that are not random ones; replaces what was kept of it.
+  /// Where the silent windows of a latent come from that are not random ones. Adds to what is kept
+  /// of other windows: scorers have silent windows of their own.
   void put_negatives(std::string_view hookpoint, LatentId latent, const std::vector<examples::Window>& windows);
   /// Judgements of silent windows, by kind, and where `by_rank` neighbours' windows by their rank. Ordered by scorer,
   /// explainer, judge, kind, rank.

@@ -14,12 +14,11 @@ void Store::put_negatives(std::string_view hookpoint, LatentId latent, const std
   Impl::Write write(*impl_);
   Database& db = impl_->db;
   const std::int64_t name = impl_->make_name(NameKind::hookpoint, hookpoint);
-  Query(db.kept("DELETE FROM hard_negative WHERE hookpoint = ?1 AND latent = ?2"), name, latent).run();
   for (const examples::Window& w : windows) {
     if (w.kind == WindowKind::activating || w.kind == WindowKind::silent_random) continue;
     const std::int64_t neighbour = w.neighbour.rank == 0 ? -1 : std::int64_t{to_index(w.neighbour.latent)};
-    Query(db.kept("INSERT INTO hard_negative VALUES (?1, ?2, ?3, ?4, nullif(?5, -1), nullif(?6, 0), ?7)"), name, latent,
-          w.start, w.kind, neighbour, w.neighbour.rank, w.similarity)
+    Query(db.kept("INSERT OR REPLACE INTO hard_negative VALUES (?1, ?2, ?3, ?4, nullif(?5, -1), nullif(?6, 0), ?7)"),
+          name, latent, w.start, w.kind, neighbour, w.neighbour.rank, w.similarity)
         .run();
   }
   write.done();

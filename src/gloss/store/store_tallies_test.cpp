@@ -68,14 +68,14 @@ TEST(StoreNegatives, AreCountedByKindAndByRank) {
   EXPECT_EQ(kept[3].kind, WindowKind::silent_semantic);
 }
 
-TEST(StoreNegatives, OfALatentAreReplacedTogether) {
+TEST(StoreNegatives, OfALatentAreAddedAndThoseOfTheSameWindowReplaced) {
   const TestFolder folder;
   Store store(folder.file());
   store.put_negatives("layers.1", LatentId{7}, {window_at(32, WindowKind::silent_neighbour, 1, 0.75F)});
   store.put_negatives("layers.1", LatentId{8}, {window_at(32, WindowKind::silent_neighbour, 1, 0.75F)});
   store.put_negatives(
       "layers.1", LatentId{7},
-      {window_at(64, WindowKind::silent_semantic, 0, 0.5F), window_at(96, WindowKind::silent_semantic, 0, 0.5F)});
+      {window_at(32, WindowKind::silent_semantic, 0, 0.5F), window_at(96, WindowKind::silent_semantic, 0, 0.5F)});
   EXPECT_EQ(count_rows(folder.file(), "hard_negative"), 3);
   EXPECT_EQ(count_rows(folder.file(), "hard_negative WHERE latent = 7 AND neighbour IS NULL AND rank IS NULL"), 2);
 }

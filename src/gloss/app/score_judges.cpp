@@ -1,0 +1,145 @@
+#include "gloss/app/score_judges.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "gloss/base/error.h"
+#include "gloss/model/sentence_encoder.h"
+#include "gloss/score/pattern_judge.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::app {
+namespace {
+
+using score::Scorer;
+
+/// Who answers the scorers that have right and wrong answers: pattern or llm.
+std::string classifier_of(const JudgeOptions& o, const std::vector<store::ExplanationRow>& rows) {
+  const std::vector<std::string> known = {"auto", "pattern", "llm"};
+  if (std::find(known.begin(), known.end(), o.judge) == known.end()) fail_unknown_name("judge", o.judge, known);
+  const bool programs = std::all_of(rows.begin(), rows.end(), [](const store::ExplanationRow& row) {
+    return !row.explanation.ok() || !row.explanation.program.empty();
+  });
+  if (o.judge == "auto") {
+    if (programs) return "pattern";
+    if (!o.llm.url.empty()) return "llm";
+    throw Error(ErrorKind::usage, "", "explanations in prose need a language model to judge them, and --llm names none",
+                "add --llm URL");
+  }
+  if (o.judge == "llm" && o.llm.url.empty()) throw Error(ErrorKind::usage, "", "--judge llm wants --llm URL");
+  if (o.judge == "pattern" && !programs)
+    throw Error(ErrorKind::usage, "", "--judge pattern executes pattern explanations, and these are prose",
+                "use --judge llm with --llm URL");
+  return o.judge;
+}
+
+/// Texts to vectors of unit norm, by the encoder of a folder.
+score::EmbeddingJudge::Embed open_embedder(const std::filesystem::path& folder, const std::string& query_prefix,
+                                           std::string& fingerprint) {
+  auto reads = text::Tokenizer::load(folder);
+  auto model = model::SentenceEncoder::load(folder);
+  fingerprint = fmt::format("{}{}{}", model.fingerprint(), reads.fingerprint(), query_prefix);
+  return [reads = std::move(reads), model = std::move(model), query_prefix](const std::string& text, bool is_query) {
+    return model.embed(reads.encode_with_special(is_query ? query_prefix + text : text));
+  };
+}
+
+std::string folder_name(const std::string& folder) {
+  std::filesystem::path path(folder);
+  if (!path.has_filename()) path = path.parent_path();
+  return path.filename().string();
+}
+
+}  // namespace
+
+Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
+               const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store,
+               std::size_t threads)
+    : data_(&data) {
+  const auto wants = [&](Kind wanted) {
+    return std::any_of(scorers.begin(), scorers.end(), [&](Scorer s) { return kind(s) == wanted; });
+  };
+  const bool classifies = std::any_of(scorers.begin(), scorers.end(), [](Scorer s) { return !score::is_ranking(s); });
+  if (classifies) classifier_ = classifier_of(options, rows);
+  if (wants(Kind::surprisal) && !options.llm.is_native())
+    throw Error(ErrorKind::usage, "--scorer surprisal",
+                "wants a language model that says how probable a given text is, which endpoints do not",
+                "add --llm native:DIR");
+  if (wants(Kind::embedding)) {
+    if (options.embedder.empty())
+      throw Error(ErrorKind::usage, "--scorer embedding", "wants a model of sentence embeddings, and none is named",
+                  "name its folder with --embedder DIR, for example that of all-MiniLM-L6-v2");
+    embedder_ = folder_name(options.embedder);
+    embed_ = open_embedder(options.embedder, options.query_prefix, embedder_fingerprint_);
+  }
+  if (wants(Kind::pattern)) vocabulary_ = std::make_shared<const explain::Vocabulary>(data.tokenizer);
+  if (!wants(Kind::llm) && !wants(Kind::surprisal)) return;
+  model_ = open_language_model(options.llm, store, threads);
+  if (wants(Kind::llm)) {
+    score::LlmJudgeOptions judging{options.per_prompt, options.prompts};
+    judging.by_probability = options.llm.is_native();
+    llm_ = std::make_unique<score::LlmJudge>(*model_, data.tokenizer, data.tokens, judging);
+  }
+  if (wants(Kind::surprisal))
+    surprisal_ = std::make_unique<score::SurprisalJudge>(*model_, data.tokenizer, data.tokens, options.prompts);
+}
+
+Judges::Kind Judges::kind(Scorer scorer) const {
+  if (scorer == Scorer::embedding) return Kind::embedding;
+  if (scorer == Scorer::surprisal) return Kind::surprisal;
+  return classifier_ == "pattern" ? Kind::pattern : Kind::llm;
+}
+
+std::string Judges::name(Scorer scorer) const {
+  switch (kind(scorer)) {
+    case Kind::pattern:
+      return "pattern";
+    case Kind::embedding:
+      return "embedding:" + embedder_;
+    case Kind::llm:
+    case Kind::surprisal:
+      break;
+  }
+  return "llm:" + model_->model();
+}
+
+std::unique_ptr<score::Judge> Judges::make(Kind kind) const {
+  if (kind == Kind::pattern) return std::make_unique<score::PatternJudge>(*vocabulary_, data_->tokens);
+  return std::make_unique<score::EmbeddingJudge>(embed_, embedder_, data_->tokenizer, data_->tokens);
+}
+
+score::Judge& Judges::shared(Kind kind) {
+  if (kind == Kind::surprisal) return *surprisal_;
+  return *llm_;
+}
+
+void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& store, const std::string& also,
+                          bool redo) const {
+  for (const Scorer scorer : scorers) {
+    std::string key = "judge:" + name(scorer);
+    std::string method = "pattern";
+    switch (kind(scorer)) {
+      case Kind::pattern:
+        method += also;
+        break;
+      case Kind::llm:
+        // The prompts of questions with several answers came later, and are no part of how others are judged.
+        if (score::is_choice(scorer)) key += fmt::format(":{}", name_of(scorer));
+        method = score::is_choice(scorer) ? llm_->fingerprint(scorer) : llm_->fingerprint() + also;
+        break;
+      case Kind::embedding:
+        method = embedder_fingerprint_;
+        break;
+      case Kind::surprisal:
+        key += ":surprisal";
+        method = surprisal_->fingerprint();
+        break;
+    }
+    keep_method(store, data_->run, key, method, redo);
+  }
+}
+
+}  // namespace gloss::app

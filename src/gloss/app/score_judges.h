@@ -1,0 +1,67 @@
+#pragma once
+/// Who answers each scorer's questions.
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gloss/app/llm_options.h"
+#include "gloss/app/run_data.h"
+#include "gloss/explain/pattern.h"
+#include "gloss/score/judge.h"
+#include "gloss/score/llm_judge.h"
+#include "gloss/score/ranking_judge.h"
+#include "gloss/store/store.h"
+
+namespace gloss::app {
+
+struct JudgeOptions {
+  std::string judge = "auto";  // pattern, llm or auto, of scorers with right and wrong answers
+  std::string prompts;
+  std::string embedder, query_prefix;
+  std::uint32_t per_prompt = 5;
+  LlmOptions llm;
+};
+
+/// Opened once for the scorers of a command. Judges that ask no model answer at once, and there is one for each thread;
+/// the others answer from within run().
+class Judges {
+ public:
+  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal };
+
+  /// `rows`: the explanations to be judged. Errors: usage: a scorer needs a model that is not named, or another kind of
+  /// explanation; those of the models.
+  Judges(const JudgeOptions& options, const std::vector<score::Scorer>& scorers,
+         const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store, std::size_t threads);
+
+  Kind kind(score::Scorer scorer) const;
+  /// As it is stored with the scores.
+  std::string name(score::Scorer scorer) const;
+  /// Whether every answer is paid for.
+  bool asks_model() const { return model_ != nullptr; }
+  static bool answers_at_once(Kind kind) { return kind == Kind::pattern || kind == Kind::embedding; }
+
+  /// A new judge of its own. Requires: answers_at_once(kind).
+  std::unique_ptr<score::Judge> make(Kind kind) const;
+  /// Requires: not answers_at_once(kind).
+  score::Judge& shared(Kind kind);
+  /// Nothing when no model is asked.
+  llm::LanguageModel* model() { return model_.get(); }
+
+  /// Keeps the fingerprints of what answers each scorer (keep_method); `also` is added to those of detection and fuzz.
+  void keep_methods(const std::vector<score::Scorer>& scorers, store::Store& store, const std::string& also,
+                    bool redo) const;
+
+ private:
+  const RunData* data_;
+  std::string classifier_;  // pattern, llm, or "" when nothing needs one
+  std::unique_ptr<llm::LanguageModel> model_;
+  std::unique_ptr<score::LlmJudge> llm_;
+  std::unique_ptr<score::SurprisalJudge> surprisal_;
+  score::EmbeddingJudge::Embed embed_;
+  std::string embedder_, embedder_fingerprint_;
+  std::shared_ptr<const explain::Vocabulary> vocabulary_;  // of the pattern judge
+};
+
+}  // namespace gloss::app
