@@ -10,6 +10,8 @@
 
 #include "gloss/base/error.h"
 #include "gloss/llm/client.h"
+#include "gloss/llm/pace.h"
+#include "gloss/llm/protocol.h"
 #include "gloss/llm/scripted_server.h"
 
 namespace gloss::llm {
@@ -236,7 +238,7 @@ TEST(ClientFaults, ARetryAfterThatMakesNoSenseIsIgnored) {
   }
 }
 
-TEST(ClientFaults, PausesGrowFromTryToTry) {
+TEST(ClientFaults, PausesAreThoseOfTheSeed) {
   ScriptedServer server(in_turn({error_answer(500, "oops")}));
   NoCache cache;
   ClientOptions o = options_for(server);
@@ -247,7 +249,10 @@ TEST(ClientFaults, PausesGrowFromTryToTry) {
   const auto begin = Clock::now();
   client.run();
   const auto took = Clock::now() - begin;
-  EXPECT_GE(took, milliseconds(50 + 100 + 200));  // at least half of 100, 200, 400
+  const std::string hash = hash_of_body(chat_body(ask("hello"), "test-model"));
+  milliseconds pauses{0};
+  for (std::uint32_t tries = 1; tries < o.attempts; ++tries) pauses += backoff(o.seed, hash, tries, o.backoff_ms);
+  EXPECT_GE(took, pauses);
   EXPECT_LT(took, milliseconds(5000));
   EXPECT_EQ(server.count(), 4U);
 }

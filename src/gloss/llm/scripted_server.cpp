@@ -169,7 +169,7 @@ void ScriptedServer::Impl::answer_requests(Connection& c) {
   while (!c.pending && !c.closed) {
     std::optional<Received> request = take_request(c.in);
     if (!request) return;
-    if (request->path == "/v1/models") {
+    if (request->path.starts_with("/v1/models")) {
       c.pending = models_script(*request, models_calls++);
     } else {
       c.pending = script(*request, script_calls++);
