@@ -174,6 +174,13 @@ TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
   outcome = run_gloss({"show", run, hookpoint, "3"});
   EXPECT_THAT(outcome.out, HasSubstr("a word, or two"));
 
+  outcome = run_gloss({"explain", run, "--explainer", "refine", "--of", "cot", "--llm", server.url(), "--latents",
+                       "density:0.02..1,random:2", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["explainer"], "refine:cot");
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["explained"], 2);
+  EXPECT_THAT(outcome.err, HasSubstr("balanced accuracy on the refine windows 0.500")) << "the judge says yes to all";
+
   outcome = run_gloss({"explain", run, "--explainer", "cot+logit", "--llm", server.url()});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("did you mean 'logits'?"));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,8 @@
 #include "gloss/base/parallel.h"
 #include "gloss/explain/pattern.h"
 #include "gloss/explain/prompt_explainer.h"
+#include "gloss/score/llm_judge.h"
+#include "gloss/score/refine.h"
 
 namespace gloss::app {
 namespace {
@@ -27,10 +30,11 @@ struct ExplainCommand {
   std::vector<std::string> hookpoints;
   ExampleSettings examples;
   LlmOptions llm;
+  score::RefineOptions refine;
   bool redo = false, json = false;
 };
 
-enum class Kind : std::uint8_t { pattern, top_tokens, prompt, human, random };
+enum class Kind : std::uint8_t { pattern, top_tokens, prompt, refine, human, random };
 
 /// The table of explainers. Those of Kind::prompt ask a language model.
 struct ExplainerRow {
@@ -38,7 +42,7 @@ struct ExplainerRow {
   Kind kind;
   const char* summary;
 };
-constexpr std::array<ExplainerRow, 11> kExplainers{{
+constexpr std::array<ExplainerRow, 12> kExplainers{{
     {"pattern", Kind::pattern, "rules learned from the examples, readable and executable"},
     {"top-tokens", Kind::top_tokens,
      "naive baseline: the fewest tokens, at most 8, that cover 80 % of the marked ones"},
@@ -52,6 +56,9 @@ constexpr std::array<ExplainerRow, 11> kExplainers{{
     {"max-act-logits", Kind::prompt,
      "a language model reads the strongest examples and the promoted and suppressed tokens, and says what the latent "
      "fires on and what it writes"},
+    {"refine", Kind::refine,
+     "a language model proposes several (as --of says, default if it says nothing), judges them on windows kept for "
+     "this, sees their mistakes and tries again; several times as many requests"},
     {"human", Kind::human, "what a person wrote, from --explanations"},
     {"random", Kind::random, "baseline: what the explainer --of said of another latent of the same density"},
 }};
@@ -70,6 +77,15 @@ Chosen find_explainer(const ExplainCommand& o) {
   };
   for (const ExplainerRow& row : kExplainers) {
     if (row.kind == Kind::prompt || name != row.name) continue;
+    if (row.kind == Kind::refine) {
+      if (o.llm.url.empty()) usage("asks a language model, and --llm names none", "add --llm URL");
+      if (o.examples.options.refine == 0) usage("wants windows to judge on", "--refine-windows 20");
+      const explain::PromptMethod method = explain::PromptMethod::parse(o.of.empty() ? "default" : o.of);
+      if (method.show == explain::PromptMethod::Show::input_output)
+        usage(fmt::format("cannot propose by '{}'", method.name()), "its two descriptions are of other things");
+      const std::string of = method.name() == "default" ? "" : ":" + method.name();
+      return {row.kind, row.name + of, method};
+    }
     if (row.kind == Kind::human && o.written.empty())
       usage("wants --explanations FILE", "a CSV of hookpoint,latent,text");
     if (row.kind == Kind::random && o.of.empty())
@@ -90,7 +106,8 @@ Chosen find_explainer(const ExplainCommand& o) {
 
 struct Tally {
   std::uint64_t explained = 0, failed = 0, too_rare = 0, dead = 0, kept = 0;
-  std::uint64_t few_silent = 0, no_silent = 0;  // fewer silent test windows than wanted, and none of them
+  std::uint64_t few_silent = 0, no_silent = 0;   // fewer silent test windows than wanted, and none of them
+  std::map<std::string, std::uint64_t> reasons;  // of failed ones
 
   void count(const examples::LatentExamples& found, const examples::Options& wanted) {
     if (found.status == examples::Status::dead) ++dead;
@@ -121,6 +138,7 @@ void put_result(Work& work, const examples::LatentExamples& found, const explain
   work.tally.count(found, work.options.examples.options);
   if (explanation == nullptr) return;
   ++(explanation->ok() ? work.tally.explained : work.tally.failed);
+  if (!explanation->ok()) ++work.tally.reasons[explanation->failure];
   work.store.put_explanation({work.hookpoint, work.explainer, *explanation});
 }
 
@@ -182,10 +200,15 @@ class WrittenTokens {
   std::optional<index::LatentWeightsReader> weights_;
 };
 
+/// What is known of a latent, kept until its answer is there.
+using KnownLatent = score::Refiner::Evidence;
+/// Submits a latent; `done` is called with its explanation.
+using Submit = std::function<void(KnownLatent, std::function<void(const explain::Explanation&)> done)>;
+
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
-void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExplainer& explainer) {
+void explain_by_llm(Work& work, llm::LanguageModel& client, const explain::PromptMethod& method, const Submit& submit) {
   examples::Builder builder = make_builder(work.data, work.reader, work.options.examples, work.report);
-  const WrittenTokens written(work, explainer.method());
+  const WrittenTokens written(work, method);
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
@@ -196,9 +219,9 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExpla
         ++answered;
         continue;
       }
-      const auto promoted = written.of(index::WeightList::promoted, found->latent);
-      const auto suppressed = written.of(index::WeightList::suppressed, found->latent);
-      explainer.submit({*found, promoted, suppressed}, [&, found](const explain::Explanation& explanation) {
+      KnownLatent known{found, written.of(index::WeightList::promoted, found->latent),
+                        written.of(index::WeightList::suppressed, found->latent)};
+      submit(std::move(known), [&, found](const explain::Explanation& explanation) {
         put_result(work, *found, &explanation);
         work.report.progress(
             {"explain " + work.hookpoint, ++answered, work.latents.size(), "latents", describe(client.totals())});
@@ -212,6 +235,43 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, explain::PromptExpla
   stop_if_interrupted();
 }
 
+void explain_by_prompt(Work& work, llm::LanguageModel& client, explain::PromptExplainer& explainer) {
+  explain_by_llm(work, client, explainer.method(), [&](const KnownLatent& known, auto done) {
+    explainer.submit({*known.examples, known.promoted, known.suppressed}, std::move(done));
+  });
+}
+
+/// What refining brought, over the latents that it explained.
+struct RefineTally {
+  std::vector<double> first, best;
+  std::uint64_t proposals = 0;
+
+  void tell(Reporter& report, std::uint64_t seed) const {
+    if (best.empty()) return;
+    const score::Interval before = score::mean_over_latents(first, seed), after = score::mean_over_latents(best, seed);
+    report.info(fmt::format(
+        "refine: balanced accuracy on the refine windows {:.3f} [{:.3f}, {:.3f}] of first proposals, {:.3f} [{:.3f}, "
+        "{:.3f}] of those kept; {} latents, {:.1f} proposals each. What is kept was chosen by these windows: gloss "
+        "score says how good it is",
+        before.value, before.low, before.high, after.value, after.low, after.high, best.size(),
+        static_cast<double>(proposals) / static_cast<double>(best.size())));
+  }
+};
+
+void explain_by_refining(Work& work, llm::LanguageModel& client, const explain::PromptExplainer& explainer,
+                         score::Refiner& refiner, RefineTally& tally) {
+  explain_by_llm(work, client, explainer.method(), [&](KnownLatent known, auto done) {
+    refiner.submit(work.hookpoint, std::move(known), [&tally, done = std::move(done)](const score::Refined& refined) {
+      if (refined.explanation.ok()) {
+        tally.first.push_back(refined.first);
+        tally.best.push_back(refined.best);
+        tally.proposals += refined.proposals;
+      }
+      done(refined.explanation);
+    });
+  });
+}
+
 /// Explanations that are there already, for those of the latents that have one.
 void take_given(Work& work, const std::vector<explain::Explanation>& given) {
   std::vector<const explain::Explanation*> by_latent(work.reader.latent_count(), nullptr);
@@ -222,6 +282,17 @@ void take_given(Work& work, const std::vector<explain::Explanation>& given) {
     if (const explain::Explanation* e = by_latent[to_index(f)]; e != nullptr) put_result(work, builder.build(f), e);
   }
   transaction.commit();
+}
+
+/// The three most frequent reasons, as "2 failed: REASON"; of equally frequent ones the first by name.
+std::vector<std::string> commonest(const std::map<std::string, std::uint64_t>& reasons) {
+  std::vector<std::pair<std::string, std::uint64_t>> sorted(reasons.begin(), reasons.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, sorted.size()); ++i)
+    lines.push_back(fmt::format("{} failed: {}", sorted[i].second, sorted[i].first));
+  if (sorted.size() > 3) lines.push_back(fmt::format("and {} other reasons", sorted.size() - 3));
+  return lines;
 }
 
 int report_tally(const ExplainCommand& o, const std::string& explainer, const Tally& t, Context& context) {
@@ -240,6 +311,7 @@ int report_tally(const ExplainCommand& o, const std::string& explainer, const Ta
   context.reporter.info(
       fmt::format("{}: {} explained, {} failed, {} too rare (fewer than {} windows), {} dead, {} done before",
                   explainer, t.explained, t.failed, t.too_rare, o.examples.options.min_windows, t.dead, t.kept));
+  for (const std::string& reason : commonest(t.reasons)) context.reporter.warn(reason);
   if (t.few_silent > 0)
     context.reporter.info(
         fmt::format("{} of them have fewer silent windows ({}) than the {} wanted for testing, {} none", t.few_silent,
@@ -278,12 +350,25 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
 
   std::unique_ptr<llm::LanguageModel> client;
   std::unique_ptr<explain::PromptExplainer> explainer;
-  if (chosen.kind == Kind::prompt) {
+  std::unique_ptr<score::LlmJudge> judge;
+  std::unique_ptr<score::Refiner> refiner;
+  RefineTally refined;
+  if (chosen.kind == Kind::prompt || chosen.kind == Kind::refine) {
     client = open_language_model(o.llm, store, o.common.thread_count());
     explainer = std::make_unique<explain::PromptExplainer>(*client, data.tokenizer, data.tokens, chosen.method,
                                                            explain::PromptExplainerOptions{o.examples.tau, o.prompts});
-    keep_method(store, run, "explainer:" + chosen.name, fmt::format("{} {}", client->model(), explainer->fingerprint()),
-                o.redo);
+    std::string method = fmt::format("{} {}", client->model(), explainer->fingerprint());
+    if (chosen.kind == Kind::refine) {
+      score::LlmJudgeOptions judging;
+      judging.prompts = o.prompts;
+      judging.by_probability = o.llm.is_native();
+      judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
+      o.refine.questions = question_options(o.examples);
+      o.refine.prompts = o.prompts;
+      refiner = std::make_unique<score::Refiner>(*client, *explainer, *judge, data.tokenizer, data.tokens, o.refine);
+      method += fmt::format(" {} {}", judge->fingerprint(), refiner->fingerprint());
+    }
+    keep_method(store, run, "explainer:" + chosen.name, method, o.redo);
   }
   const explain::Vocabulary vocabulary(data.tokenizer);
   Tally tally;
@@ -307,7 +392,10 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
         explain_by_program(work, vocabulary);
         break;
       case Kind::prompt:
-        explain_by_llm(work, *client, *explainer);
+        explain_by_prompt(work, *client, *explainer);
+        break;
+      case Kind::refine:
+        explain_by_refining(work, *client, *explainer, *refiner, refined);
         break;
       case Kind::human:
         take_given(work, written->of(hookpoint, work.reader.latent_count()));
@@ -318,6 +406,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     }
   }
   if (client) context.reporter.info(describe(client->totals()));
+  refined.tell(context.reporter, o.common.seed);
   return report_tally(o, chosen.name, tally, context);
 }
 
@@ -334,7 +423,13 @@ Runner setup_explain(CLI::App& cli) {
       "cot+logits:" +
           names);
   cli.add_option("--explanations", o->written, "for human: a CSV of hookpoint,latent,text");
-  cli.add_option("--of", o->of, "for random: the explainer whose explanations are traded among latents");
+  cli.add_option(
+      "--of", o->of,
+      "for random: the explainer whose explanations are traded among latents; for refine: the one that proposes");
+  cli.add_option("--proposals", o->refine.proposals, "for refine: descriptions proposed first")
+      ->check(CLI::Range(1, 20));
+  cli.add_option("--rounds", o->refine.rounds, "for refine: how often mistakes are shown, at most")
+      ->check(CLI::Range(0, 20));
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--latents", o->latents, kLatentsHelp);
   add_llm(cli, o->llm);

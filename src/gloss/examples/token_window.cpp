@@ -60,6 +60,12 @@ bool any_marked(const std::vector<bool>& marked, const Character& c) {
 
 }  // namespace
 
+std::vector<bool> marked_tokens(const Window& w, float tau) {
+  std::vector<bool> marked(w.activation.size());
+  for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = is_marked(w, i, tau);
+  return marked;
+}
+
 std::string marked_text(const text::Tokenizer& tokenizer, std::span<const TokenId> ids, const std::vector<bool>& marked,
                         std::string_view open, std::string_view close) {
   std::string out;

@@ -16,6 +16,9 @@ inline std::span<const TokenId> window_tokens(const text::TokenFile& tokens, con
   return tokens.tokens().subspan(w.start, w.activation.size());
 }
 
+/// Which tokens of an activating window are marked (is_marked) at `tau`. Shape: [W].
+std::vector<bool> marked_tokens(const Window& w, float tau);
+
 /// A window's text with its marked tokens inside delimiters; a run of adjacent marked tokens shares one pair, a
 /// character split over tokens is marked as a whole. Ill-formed bytes become U+FFFD. Shapes: ids [W], marked [W].
 std::string marked_text(const text::Tokenizer& tokenizer, std::span<const TokenId> ids, const std::vector<bool>& marked,

@@ -12,6 +12,7 @@
 #include "gloss/base/hash.h"
 #include "gloss/examples/token_window.h"
 #include "gloss/explain/delimiters.h"
+#include "gloss/explain/excerpts.h"
 #include "gloss/explain/tagged_line.h"
 
 namespace gloss::explain {
@@ -184,10 +185,8 @@ std::string PromptExplainer::excerpts(std::span<const examples::Window* const> w
   std::string lines;
   for (std::size_t n = 0; n < windows.size(); ++n) {
     const examples::Window& w = *windows[n];
-    std::vector<bool> marked(w.activation.size());
-    for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = examples::is_marked(w, i, options_.tau);
-    const std::string text =
-        examples::marked_text(tokenizer_, examples::window_tokens(tokens_, w), marked, open, close);
+    const std::string text = examples::marked_text(tokenizer_, examples::window_tokens(tokens_, w),
+                                                   examples::marked_tokens(w, options_.tau), open, close);
     lines += fmt::format("{}{}. {}", n == 0 ? "" : "\n", n + 1, llm::as_json_string(text));
     if (method_.activations) lines += fmt::format("\n   activations: {}", levels(w, max));
   }
@@ -240,18 +239,7 @@ llm::Request PromptExplainer::request(const Evidence& evidence) const {
       silent.push_back(examples::plain_text(tokenizer_, examples::window_tokens(tokens_, windows_without[i])));
     }
   }
-  const Delimiters pair = choose_delimiters([&](const Delimiters& candidate) {
-    const auto clashes = [&](const examples::Window* w) {
-      std::vector<bool> marked(w->activation.size());
-      for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = examples::is_marked(*w, i, options_.tau);
-      const auto ids = examples::window_tokens(tokens_, *w);
-      const std::string text = examples::marked_text(tokenizer_, ids, marked, candidate.open, candidate.close);
-      return is_ambiguous(text, candidate, count_runs(text, examples::plain_text(tokenizer_, ids), candidate));
-    };
-    return std::any_of(windows.begin(), windows.end(), clashes) ||
-           std::any_of(silent.begin(), silent.end(),
-                       [&](const std::string& text) { return is_ambiguous(text, candidate, 0); });
-  });
+  const Delimiters pair = delimiters_for(tokenizer_, tokens_, windows, silent, options_.tau);
   request.messages = prompt_.fill({{"windows", excerpts(windows, found.max_activation, pair.open, pair.close)},
                                    {"open", pair.open},
                                    {"close", pair.close},
@@ -275,15 +263,20 @@ Explanation PromptExplainer::read(LatentId latent, const llm::Reply& reply) cons
   return explanation;
 }
 
+std::string PromptExplainer::missing(const Evidence& evidence) const {
+  const examples::LatentExamples& found = evidence.examples;
+  if (found.status != examples::Status::ok || found.explain.empty())
+    return fmt::format("too few examples: {} activating windows", found.window_count);
+  if (method_.contrast && contrast_windows(found).empty())
+    return "no window to contrast with: the latent fires in all of them";
+  return {};
+}
+
 void PromptExplainer::submit(const Evidence& evidence, Done done) {
   const examples::LatentExamples& found = evidence.examples;
   Explanation none;
   none.latent = found.latent;
-  if (found.status != examples::Status::ok || found.explain.empty()) {
-    none.failure = fmt::format("too few examples: {} activating windows", found.window_count);
-  } else if (method_.contrast && contrast_windows(found).empty()) {
-    none.failure = "no window to contrast with: the latent fires in all of them";
-  }
+  none.failure = missing(evidence);
   if (!none.ok()) {
     done(std::move(none));
     return;

@@ -65,6 +65,8 @@ class PromptExplainer {
   /// The prompt depends on the evidence alone, not on hookpoint or latent; everything before it is the same for all
   /// latents, unless their text holds the marks.
   void submit(const Evidence& evidence, Done done);
+  /// Why there is nothing to ask of it; "" = there is.
+  std::string missing(const Evidence& evidence) const;
   /// What submit() asks; for counting its cost. Requires: examples with status ok and explain windows.
   llm::Request request(const Evidence& evidence) const;
   /// Reads the reply to request() as submit() does.

@@ -203,12 +203,6 @@ Json judged_json(const RunData& data, Texts& texts, const store::ScoreRow& row,
   return windows;
 }
 
-std::vector<bool> usual_marks(const Window& w, float tau) {
-  std::vector<bool> marked(w.activation.size());
-  for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = examples::is_marked(w, i, tau);
-  return marked;
-}
-
 Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const Table& table,
                  const ReportOptions& options) {
   const examples::LatentExamples examples = data.examples(latent.hookpoint, latent.id);
@@ -223,7 +217,7 @@ Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const 
     detail["lists"].push_back({{"n", list.name}, {"v", list.value}, {"e", std::move(entries)}});
   }
   for (const Window& w : example_windows(examples, options.examples))
-    detail["examples"].push_back(window_json(data, texts, w, usual_marks(w, data.questions.tau)));
+    detail["examples"].push_back(window_json(data, texts, w, examples::marked_tokens(w, data.questions.tau)));
   for (const auto* split : {&examples.test_silent, &examples.explain_silent}) {
     for (const Window& w : *split) {
       if (detail["silent"].size() < options.silent) detail["silent"].push_back(window_json(data, texts, w, {}));

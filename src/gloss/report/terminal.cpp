@@ -184,12 +184,6 @@ std::vector<std::pair<std::string, std::size_t>> window_parts(const RunData& dat
   return parts;
 }
 
-std::vector<bool> usual_marks(const Window& window, float tau) {
-  std::vector<bool> marked(window.activation.size());
-  for (std::size_t i = 0; i < marked.size(); ++i) marked[i] = examples::is_marked(window, i, tau);
-  return marked;
-}
-
 std::string rate(const score::Interval& rate, std::uint32_t hits, std::uint32_t n) {
   return n == 0 ? "-" : fmt::format("{:.2f} ({}/{})", rate.value, hits, n);
 }
@@ -309,7 +303,7 @@ void add_examples(Lines& lines, const RunData& data, const Latent& latent, const
                                               100 * data.questions.tau));
   }
   for (const Window& w : windows)
-    add_window(lines, data, latent, w, usual_marks(w, data.questions.tau), label_of(w), options);
+    add_window(lines, data, latent, w, examples::marked_tokens(w, data.questions.tau), label_of(w), options);
   const std::vector<const Window*> silent = silent_windows(latent, options.silent);
   if (!silent.empty()) lines.heading("Windows in which it is silent");
   for (const Window* w : silent)
@@ -447,7 +441,7 @@ Json show_json(const RunData& data, std::string_view hookpoint, LatentId latent_
   for (const store::ScoreRow* row : latent.scores)
     json["scores"].push_back(score_json(data, *row, latent, options.wrong));
   for (const Window& w : example_windows(latent.examples, options.examples))
-    json["examples"].push_back(window_json(data, w, usual_marks(w, data.questions.tau)));
+    json["examples"].push_back(window_json(data, w, examples::marked_tokens(w, data.questions.tau)));
   for (const Window* w : silent_windows(latent, options.silent))
     json["silent"].push_back(window_json(data, *w, std::vector<bool>(w->activation.size())));
   // Texts came from files and models: what is not UTF-8 must not end the command.
