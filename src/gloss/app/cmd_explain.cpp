@@ -223,14 +223,14 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, const explain::Promp
                         written.of(index::WeightList::suppressed, found->latent)};
       submit(std::move(known), [&, found](const explain::Explanation& explanation) {
         put_result(work, *found, &explanation);
-        work.report.progress(
-            {"explain " + work.hookpoint, ++answered, work.latents.size(), "latents", describe(client.totals())});
+        work.report.progress({"explain " + work.hookpoint, ++answered, work.latents.size(), "latents",
+                              describe(client.totals(), answered, work.latents.size())});
         submit_next();
       });
       return;
     }
   };
-  for (std::uint32_t i = 0; i < 2 * work.options.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < 2 * work.options.llm.at_once(); ++i) submit_next();
   client.run();
   stop_if_interrupted();
 }
@@ -361,7 +361,8 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     if (chosen.kind == Kind::refine) {
       score::LlmJudgeOptions judging;
       judging.prompts = o.prompts;
-      judging.by_probability = o.llm.is_native();
+      judging.by_probability =
+          o.llm.answers != "auto" ? judges_by_probability(o.llm, *client, context.reporter) : o.llm.is_native();
       judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
       o.refine.questions = question_options(o.examples);
       o.refine.prompts = o.prompts;
@@ -386,6 +387,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
               tally,
               context.reporter};
     skip_done(work);
+    store.set_stage("explain", hookpoint);
     switch (chosen.kind) {
       case Kind::pattern:
       case Kind::top_tokens:
@@ -405,7 +407,10 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
         break;
     }
   }
-  if (client) context.reporter.info(describe(client->totals()));
+  if (client) {
+    context.reporter.info(describe(client->totals()));
+    for (const std::string& line : describe_costs(store)) context.reporter.info(line);
+  }
   refined.tell(context.reporter, o.common.seed);
   return report_tally(o, chosen.name, tally, context);
 }

@@ -226,15 +226,15 @@ void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel
     if (next >= tasks.size() || interrupted()) return;
     const Task task = tasks[next++];
     Asked asked = questions_of(s, task, builder);
-    judge.submit(
-        task.scorer, task.item->explanation, std::move(asked.questions),
-        [&, task, silent = std::move(asked.silent)](const std::vector<score::Judgement>& judgements) {
-          put_judgements(s, task, silent, judgements);
-          s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
-          submit_next();
-        });
+    judge.submit(task.scorer, task.item->explanation, std::move(asked.questions),
+                 [&, task, silent = std::move(asked.silent)](const std::vector<score::Judgement>& judgements) {
+                   put_judgements(s, task, silent, judgements);
+                   s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores",
+                                      describe(client.totals(), answered, tasks.size())});
+                   submit_next();
+                 });
   };
-  for (std::uint32_t i = 0; i < s.options.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < s.options.llm.at_once(); ++i) submit_next();
   judge.run();
   stop_if_interrupted();
 }
@@ -272,6 +272,18 @@ void check_fuzz(score::Scorer fuzz, const ExampleSettings& settings) {
               "explain into a run folder with --negatives neighbours or mixed");
 }
 
+/// By text where the run was judged so before, whatever else the model could do.
+std::unique_ptr<score::LlmJudge> make_llm_judge(const ScoreCommand& o, const store::Store& store, const RunData& data,
+                                                llm::LanguageModel& client, Reporter& report) {
+  score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
+  const auto make = [&] { return std::make_unique<score::LlmJudge>(client, data.tokenizer, data.tokens, judging); };
+  auto by_text = make();
+  const auto kept = store.setting("judge:" + by_text->name());
+  if (o.llm.answers == "auto" && !o.llm.is_native() && kept == by_text->fingerprint()) return by_text;
+  judging.by_probability = judges_by_probability(o.llm, client, report);
+  return judging.by_probability ? make() : std::move(by_text);
+}
+
 int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {
   std::vector<score::Scorer> scorers;
   const score::Scorer fuzz = score::fuzz_scorer(o.fuzz_shape, o.fuzz_negatives);
@@ -294,9 +306,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   std::unique_ptr<score::LlmJudge> llm_judge;
   if (kind == "llm") {
     client = open_language_model(o.llm, store, o.common.thread_count());
-    score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
-    judging.by_probability = o.llm.is_native();
-    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
+    llm_judge = make_llm_judge(o, store, data, *client, context.reporter);
     keep_method(store, run, "judge:" + llm_judge->name(), llm_judge->fingerprint(), o.redo);
   }
   std::uint64_t failed = 0;
@@ -312,6 +322,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
               {},
               0,
               context.reporter};
+    store.set_stage("score", hookpoint);
     collect_items(s, explainer, spec);
     const std::vector<Task> tasks = open_tasks(s);
     if (llm_judge)
@@ -320,7 +331,10 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
       score_by_pattern(s, tasks);
     failed += s.failed_judgements;
   }
-  if (client) context.reporter.info(describe(client->totals()));
+  if (client) {
+    context.reporter.info(describe(client->totals()));
+    for (const std::string& line : describe_costs(store)) context.reporter.info(line);
+  }
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }

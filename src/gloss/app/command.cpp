@@ -70,7 +70,9 @@ std::vector<std::string> flag_names(const CLI::App& cli) {
 
 int report_error(const std::string& command, const Error& error, Context& context) {
   if (error.kind() == ErrorKind::interrupted) {
-    context.reporter.warn("interrupted: what was finished is saved; run the same command again to go on");
+    const std::string_view what = error.what();
+    const std::string why(what.starts_with("stopped") ? what.substr(0, what.find('\n')) : "interrupted");
+    context.reporter.warn(why + ": what was finished is saved; run the same command again to go on");
   } else {
     context.reporter.warn(command.empty() ? fmt::format("gloss: {}", error.what())
                                           : fmt::format("gloss {}: {}", command, error.what()));

@@ -2,33 +2,92 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "gloss/app/command.h"
 #include "gloss/base/error.h"
 #include "gloss/base/quantity.h"
+#include "gloss/llm/protocol.h"
 #include "gloss/model/subject_model.h"
 
 namespace gloss::app {
 namespace {
 
 constexpr std::string_view kNative = "native:";
+constexpr std::uint32_t kAtOnce = 16;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+bool is_url(std::string_view text) { return text.find("://") != std::string_view::npos; }
+
+std::string key_of(const Provider& provider, bool by_url) {
+  if (by_url) {
+    const std::string key = variable("GLOSS_API_KEY");
+    return key.empty() ? variable("OPENAI_API_KEY") : key;
+  }
+  if (provider.key_env.empty()) return {};
+  std::string key = variable(provider.key_env.c_str());
+  if (key.empty()) {
+    throw Error(ErrorKind::usage, "--llm " + provider.name, fmt::format("{} is not set", provider.key_env),
+                "put the provider's key into this environment variable");
+  }
+  return key;
+}
 
 }  // namespace
 
 bool LlmOptions::is_native() const { return url.starts_with(kNative); }
 
+std::uint32_t LlmOptions::at_once() const {
+  if (in_flight > 0) return in_flight;
+  return is_native() ? kAtOnce : find_provider(*this).in_flight;
+}
+
 void add_llm(CLI::App& cli, LlmOptions& options) {
   cli.add_option("--llm", options.url,
-                 "OpenAI-compatible endpoint, e.g. http://127.0.0.1:8000/v1; the key is read from GLOSS_API_KEY or "
-                 "OPENAI_API_KEY. Or native:DIR: gloss itself runs the chat model of this Hugging Face folder");
-  cli.add_option("--llm-model", options.model, "model name there; the first one it lists by default");
+                 "endpoint that speaks as OpenAI's, e.g. http://127.0.0.1:8000/v1, its key read from GLOSS_API_KEY or "
+                 "OPENAI_API_KEY; or a provider by name: openai, anthropic, openrouter, together, vllm, llama-server "
+                 "or one of --providers; or native:DIR: gloss itself runs the chat model of this Hugging Face folder");
+  cli.add_option("--llm-model", options.model,
+                 "model name there; the provider's, or the first one it lists by default");
+  cli.add_option("--providers", options.providers,
+                 "TOML file of providers; ~/.config/gloss/providers.toml by default, where there is one");
   cli.add_option("--in-flight", options.in_flight,
-                 "requests under way at once; replies that a native model writes side by side")
-      ->check(CLI::Range(1, 4096));
+                 "requests under way at once, at most; replies that a native model writes side by side; 0 = the "
+                 "provider's number, or 16")
+      ->check(CLI::Range(0, 4096));
+  cli.add_option("--prices", options.prices,
+                 "dollars per million tokens: IN,CACHED,OUT or IN,OUT; the provider's by default");
+  cli.add_option("--max-cost", options.most_dollars,
+                 "stop before more dollars than this are spent; the same command goes on; 0 = no limit")
+      ->check(CLI::NonNegativeNumber);
+  add_quantity(cli, "--max-tokens", options.most_tokens,
+               "stop before more tokens than this are used, of prompts and replies; 0 = no limit");
+  cli.add_option("--deadline", options.deadline_s, "seconds for one request, all its tries together; 0 = no limit")
+      ->check(CLI::Range(0.0, 86400.0));
+  cli.add_option("--answers", options.answers,
+                 "how windows are judged: probabilities (each alone, by how probable 1 and 0 are), text (several a "
+                 "prompt), or auto: probabilities where the model tells them and its tokens have no price");
   add_quantity(cli, "--llm-memory", options.memory, "memory of a native model for what it has read, in bytes");
   cli.add_option("--device", options.device, "of a native model: cpu or cuda");
   cli.add_option("--dtype", options.dtype, "what a native model computes in: float32, bfloat16, float16");
+}
+
+Provider find_provider(const LlmOptions& options) {
+  if (is_url(options.url)) return {"", options.url, "openai-chat", "", "", kAtOnce, 0.0, {}};
+  if (!options.providers.empty() && !std::filesystem::exists(options.providers))
+    fail_input(options.providers, "no such file of providers");
+  std::vector<std::string> known;
+  for (Provider& row : read_providers(options.providers.empty() ? default_providers_file()
+                                                                : std::filesystem::path(options.providers))) {
+    if (row.name == options.url) return std::move(row);
+    known.push_back(row.name);
+  }
+  fail_unknown_name("--llm", options.url, known);
 }
 
 std::unique_ptr<llm::LanguageModel> open_language_model(const LlmOptions& options, llm::ReplyCache& cache,
@@ -45,30 +104,80 @@ std::unique_ptr<llm::LanguageModel> open_language_model(const LlmOptions& option
   native.folder = folder;
   native.device = options.device;
   native.dtype = options.dtype;
-  native.batch = options.in_flight;
+  native.batch = options.at_once();
   native.memory_bytes = options.memory;
   return std::make_unique<llm::NativeModel>(native, cache);
 }
 
 llm::ClientOptions client_options(const LlmOptions& options) {
+  const Provider provider = find_provider(options);
   llm::ClientOptions client;
-  client.url = options.url;
-  client.model = options.model;
-  client.in_flight = options.in_flight;
-  for (const char* name : {"GLOSS_API_KEY", "OPENAI_API_KEY"}) {
-    const char* key = std::getenv(name);
-    if (key != nullptr && client.api_key.empty()) client.api_key = key;
+  client.url = provider.url;
+  client.dialect = provider.dialect;
+  client.provider = provider.name;
+  client.model = options.model.empty() ? provider.model : options.model;
+  client.in_flight = options.in_flight > 0 ? options.in_flight : provider.in_flight;
+  client.deadline_ms = static_cast<std::uint32_t>(options.deadline_s * 1000.0);
+  client.api_key = key_of(provider, provider.name.empty());
+  client.prices = options.prices.empty() ? provider.prices_of(client.model) : llm::parse_prices(options.prices);
+  client.most_dollars = options.most_dollars;
+  client.most_tokens = options.most_tokens;
+  if (client.most_dollars > 0.0 && !client.prices.known()) {
+    throw Error(ErrorKind::usage, "--max-cost", fmt::format("what {} takes for its tokens is not known", options.url),
+                "say it with --prices IN,CACHED,OUT, dollars per million tokens");
   }
   return client;
 }
 
-std::string describe(const llm::Totals& t) {
+bool judges_by_probability(const LlmOptions& options, llm::LanguageModel& model, Reporter& report) {
+  const std::vector<std::string> known = {"auto", "text", "probabilities"};
+  if (std::find(known.begin(), known.end(), options.answers) == known.end())
+    fail_unknown_name("--answers", options.answers, known);
+  if (options.is_native()) return options.answers != "text";
+  if (options.answers == "text") return false;
+  const llm::ClientOptions client = client_options(options);
+  if (options.answers == "auto" && client.prices.known()) {
+    report.info(fmt::format(
+        "{}: windows are judged several a prompt, by text: its tokens have a price (gloss plan compares; --answers "
+        "probabilities asks about each alone)",
+        options.url));
+    return false;
+  }
+  const bool tells = model.tells_probabilities();
+  report.info(fmt::format("server {}: dialect {}, log-probabilities {}: {}", options.url, client.dialect,
+                          tells ? "yes" : "no",
+                          tells ? "each window is judged alone, by how probable 1 and 0 are"
+                                : "windows are judged several a prompt, by text"));
+  if (!tells && options.answers == "probabilities") {
+    throw Error(ErrorKind::usage, "--answers probabilities", fmt::format("{} does not tell them", options.url),
+                "--answers text");
+  }
+  return tells;
+}
+
+std::string describe(const llm::Totals& t, std::uint64_t done, std::uint64_t total) {
   const auto count = [](std::uint64_t n) { return format_count(static_cast<double>(n)); };
-  std::string text =
-      fmt::format("{} requests ({} from the store, {} retried, {} failed), {} prompt and {} completion tokens",
-                  t.requests, t.cached, t.retried, t.failed, count(t.prompt_tokens), count(t.completion_tokens));
+  std::string text = fmt::format("{} requests ({} from the store, {} retried, {} failed), {} prompt", t.requests,
+                                 t.cached, t.retried, t.failed, count(t.prompt_tokens));
+  if (t.cached_tokens > 0) text += fmt::format(" ({} cached)", count(t.cached_tokens));
+  text += fmt::format(" and {} completion tokens", count(t.completion_tokens));
   if (t.computed_tokens > 0) text += fmt::format(", {} of them computed", count(t.computed_tokens));
+  if (t.dollars > 0.0) text += fmt::format(", ${:.4f}", t.dollars);
+  if (t.dollars > 0.0 && done > 0 && total > done)
+    text += fmt::format(" of about ${:.2f}", t.dollars * static_cast<double>(total) / static_cast<double>(done));
   return text;
+}
+
+std::vector<std::string> describe_costs(const store::Store& store) {
+  const auto count = [](std::uint64_t n) { return format_count(static_cast<double>(n)); };
+  std::vector<std::string> lines;
+  for (const store::CostRow& row : store.costs()) {
+    lines.push_back(
+        fmt::format("paid so far: {} by {}: {} replies, {} prompt ({} cached) and {} completion tokens, ${:.4f}",
+                    row.stage.empty() ? "other" : row.stage, row.provider, row.replies, count(row.prompt_tokens),
+                    count(row.cached_tokens), count(row.completion_tokens), row.dollars));
+  }
+  return lines;
 }
 
 }  // namespace gloss::app

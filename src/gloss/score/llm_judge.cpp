@@ -62,6 +62,7 @@ std::optional<std::vector<bool>> parse_items(std::string_view inside, std::size_
 struct LlmJudge::Case {
   Scorer scorer;
   std::string explanation;
+  LatentId latent{};
   std::vector<Question> questions;
   std::vector<Judgement> judgements;  // in the order of the questions
   std::size_t open = 0;               // questions without a final verdict
@@ -110,6 +111,7 @@ void LlmJudge::submit(Scorer scorer, const explain::Explanation& explanation, st
   auto asked = std::make_shared<Case>();
   asked->scorer = scorer;
   asked->explanation = explanation.text;
+  asked->latent = explanation.latent;
   asked->questions = std::move(questions);
   asked->open = asked->questions.size();
   asked->done = std::move(done);
@@ -163,6 +165,7 @@ std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t firs
 
 void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again) {
   llm::Request request;
+  request.latent = static_cast<std::int64_t>(to_index(asked->latent));
   request.messages = messages(*asked, first, count);
   if (again) request.messages.back().content += kReminder;
   request.max_tokens = options_.max_tokens;

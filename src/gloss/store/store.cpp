@@ -14,7 +14,7 @@
 namespace gloss::store {
 namespace {
 
-constexpr std::array<std::string_view, 4> kKinds{"hookpoint", "explainer", "scorer", "judge"};
+constexpr std::array<std::string_view, 6> kKinds{"hookpoint", "explainer", "scorer", "judge", "stage", "provider"};
 constexpr std::int64_t kPageBytes = 4096;
 
 std::string_view kind_text(NameKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }

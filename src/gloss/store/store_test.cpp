@@ -356,7 +356,8 @@ TEST(StoredReplies, KeepTheProbabilitiesOfTheirChoices) {
 void take_back_to_schema_1(const std::filesystem::path& file) {
   Outsider(file).execute(
       "ALTER TABLE reply DROP COLUMN probabilities; ALTER TABLE latent DROP COLUMN silent_wanted; "
-      "ALTER TABLE latent DROP COLUMN silent_found; DROP TABLE hard_negative; PRAGMA user_version = 1");
+      "ALTER TABLE latent DROP COLUMN silent_found; DROP TABLE hard_negative; DROP TABLE cost; PRAGMA user_version = "
+      "1");
 }
 
 TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
@@ -378,7 +379,7 @@ TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
     store.put(fresh);
     EXPECT_EQ(store.find(fresh.hash)->probabilities, fresh.probabilities);
   }
-  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 3);
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 4);
 }
 
 TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
@@ -392,7 +393,7 @@ TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
   writer.execute("COMMIT");
   EXPECT_EQ(writer.execute("PRAGMA user_version"), 1);
   Store store(folder.file());
-  EXPECT_EQ(writer.execute("PRAGMA user_version"), 3);
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 4);
 }
 
 TEST(StoredReplies, AreCompressed) {
