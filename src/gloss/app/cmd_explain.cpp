@@ -222,7 +222,8 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, const explain::Promp
       KnownLatent known{found, written.of(index::WeightList::promoted, found->latent),
                         written.of(index::WeightList::suppressed, found->latent)};
       submit(std::move(known), [&, found](const explain::Explanation& explanation) {
-        put_result(work, *found, &explanation);
+        // What a batch file asks for is not failed, only not known yet.
+        if (explanation.ok() || work.options.llm.batch_out.empty()) put_result(work, *found, &explanation);
         work.report.progress({"explain " + work.hookpoint, ++answered, work.latents.size(), "latents",
                               describe(client.totals(), answered, work.latents.size())});
         submit_next();
@@ -345,6 +346,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   for (const std::string& hookpoint : hookpoints)
     make_builder(data, data.index(hookpoint), o.examples, context.reporter);
   store::Store store(run.results());
+  if (take_batch(o.llm, store, "explain", context.reporter)) return kDone;
   keep_example_settings(store, run, o.examples);
   save_settings(run, "explain", cli);
 
@@ -407,6 +409,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
         break;
     }
   }
+  if (client && finish_batch(o.llm, *client, context.reporter)) return kDone;
   if (client) {
     context.reporter.info(describe(client->totals()));
     for (const std::string& line : describe_costs(store)) context.reporter.info(line);

@@ -228,7 +228,11 @@ void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel
     Asked asked = questions_of(s, task, builder);
     judge.submit(task.scorer, task.item->explanation, std::move(asked.questions),
                  [&, task, silent = std::move(asked.silent)](const std::vector<score::Judgement>& judgements) {
-                   put_judgements(s, task, silent, judgements);
+                   // What a batch file asks for is not failed, only not known yet.
+                   const bool known = std::none_of(judgements.begin(), judgements.end(), [](const score::Judgement& j) {
+                     return j.verdict == score::Verdict::failed;
+                   });
+                   if (known || s.options.llm.batch_out.empty()) put_judgements(s, task, silent, judgements);
                    s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores",
                                       describe(client.totals(), answered, tasks.size())});
                    submit_next();
@@ -295,6 +299,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
   store::Store store(run.results());
+  if (take_batch(o.llm, store, "score", context.reporter)) return kDone;
   const ExampleSettings settings = kept_example_settings(store, run);
   check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
@@ -331,6 +336,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
       score_by_pattern(s, tasks);
     failed += s.failed_judgements;
   }
+  if (client && finish_batch(o.llm, *client, context.reporter)) return kDone;
   if (client) {
     context.reporter.info(describe(client->totals()));
     for (const std::string& line : describe_costs(store)) context.reporter.info(line);

@@ -8,6 +8,7 @@
 #include "gloss/app/command.h"
 #include "gloss/base/error.h"
 #include "gloss/base/quantity.h"
+#include "gloss/llm/batch.h"
 #include "gloss/llm/protocol.h"
 #include "gloss/model/subject_model.h"
 
@@ -72,6 +73,10 @@ void add_llm(CLI::App& cli, LlmOptions& options) {
   cli.add_option("--answers", options.answers,
                  "how windows are judged: probabilities (each alone, by how probable 1 and 0 are), text (several a "
                  "prompt), or auto: probabilities where the model tells them and its tokens have no price");
+  cli.add_option("--batch-out", options.batch_out,
+                 "write the requests into this file (JSON lines) for the provider's batch interface, and send nothing");
+  cli.add_option("--batch-in", options.batch_in,
+                 "read the results of such a batch into the store, where the same command finds them paid");
   add_quantity(cli, "--llm-memory", options.memory, "memory of a native model for what it has read, in bytes");
   cli.add_option("--device", options.device, "of a native model: cpu or cuda");
   cli.add_option("--dtype", options.dtype, "what a native model computes in: float32, bfloat16, float16");
@@ -92,6 +97,11 @@ Provider find_provider(const LlmOptions& options) {
 
 std::unique_ptr<llm::LanguageModel> open_language_model(const LlmOptions& options, llm::ReplyCache& cache,
                                                         std::size_t threads) {
+  if (!options.batch_out.empty()) {
+    const llm::ClientOptions client = client_options(options);
+    return std::make_unique<llm::BatchWriter>(options.batch_out, llm::find_dialect(client.dialect), client.model,
+                                              cache);
+  }
   if (!options.is_native()) return std::make_unique<llm::Client>(client_options(options), cache);
   if (!options.model.empty()) {
     throw Error(ErrorKind::usage, "--llm-model", fmt::format("'{}' beside --llm {}", options.model, options.url),
@@ -118,7 +128,7 @@ llm::ClientOptions client_options(const LlmOptions& options) {
   client.model = options.model.empty() ? provider.model : options.model;
   client.in_flight = options.in_flight > 0 ? options.in_flight : provider.in_flight;
   client.deadline_ms = static_cast<std::uint32_t>(options.deadline_s * 1000.0);
-  client.api_key = key_of(provider, provider.name.empty());
+  if (options.batch_in.empty() && options.batch_out.empty()) client.api_key = key_of(provider, provider.name.empty());
   client.prices = options.prices.empty() ? provider.prices_of(client.model) : llm::parse_prices(options.prices);
   client.most_dollars = options.most_dollars;
   client.most_tokens = options.most_tokens;
@@ -127,6 +137,45 @@ llm::ClientOptions client_options(const LlmOptions& options) {
                 "say it with --prices IN,CACHED,OUT, dollars per million tokens");
   }
   return client;
+}
+
+bool take_batch(const LlmOptions& options, store::Store& store, std::string_view stage, Reporter& report) {
+  if (options.batch_in.empty()) return false;
+  if (options.url.empty() || options.is_native() || !options.batch_out.empty()) {
+    throw Error(ErrorKind::usage, "--batch-in",
+                options.batch_out.empty() ? "whose results are they?" : "beside --batch-out",
+                "give --llm NAME as with the file of requests, without --batch-out");
+  }
+  const llm::ClientOptions client = client_options(options);
+  store.set_stage(stage, "");
+  store::Store::Transaction transaction(store);
+  llm::BatchRead read;
+  try {
+    read = llm::read_batch(options.batch_in, llm::find_dialect(client.dialect), client.prices,
+                           client.provider.empty() ? client.url : client.provider, store);
+  } catch (const Error&) {
+    transaction.commit();  // the lines before a bad one are paid for too
+    throw;
+  }
+  transaction.commit();
+  report.info(
+      fmt::format("{}: {} answered, {} failed{}, {} known before; {} prompt and {} completion tokens, ${:.4f}; "
+                  "the same command without --batch-in goes on from here",
+                  options.batch_in, read.answered, read.failed,
+                  read.first_failure.empty() ? "" : fmt::format(" ({})", read.first_failure), read.known,
+                  read.totals.prompt_tokens, read.totals.completion_tokens, read.totals.dollars));
+  return true;
+}
+
+bool finish_batch(const LlmOptions& options, llm::LanguageModel& model, Reporter& report) {
+  auto* writer = dynamic_cast<llm::BatchWriter*>(&model);
+  if (writer == nullptr) return false;
+  const std::uint64_t count = writer->finish();
+  report.info(
+      fmt::format("{}: {} requests for {} ({} answered before); give it to the provider's batch interface, and "
+                  "its results back with --batch-in",
+                  options.batch_out, count, model.model(), model.totals().cached));
+  return true;
 }
 
 bool judges_by_probability(const LlmOptions& options, llm::LanguageModel& model, Reporter& report) {

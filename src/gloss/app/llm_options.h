@@ -21,8 +21,9 @@ struct LlmOptions {
   std::string prices;           // "" = the provider's
   double most_dollars = 0.0;    // 0 = no limit
   std::uint64_t most_tokens = 0;
-  double deadline_s = 900.0;     // of one request with all its tries
-  std::string answers = "auto";  // how windows are judged: auto, text, probabilities
+  double deadline_s = 900.0;        // of one request with all its tries
+  std::string answers = "auto";     // how windows are judged: auto, text, probabilities
+  std::string batch_out, batch_in;  // files of a batch interface, in place of asking
   std::uint64_t memory = std::uint64_t{2} << 30;
   std::string device = "cpu", dtype = "float32";
 
@@ -37,13 +38,19 @@ void add_llm(CLI::App& cli, LlmOptions& options);
 /// The row of --llm NAME, or one for --llm URL. The key of a URL comes from GLOSS_API_KEY, else OPENAI_API_KEY.
 /// Errors: usage for an unknown name (lists the known); those of read_providers().
 Provider find_provider(const LlmOptions& options);
-/// The endpoint, or the model of a folder. Errors: those of llm::Client and llm::NativeModel; usage for --llm-model
-/// with a folder, a key that is not in the environment, a budget in dollars without prices. Lifetime: `cache` must
-/// outlive it.
+/// The endpoint, the model of a folder, or with --batch-out what writes its requests. Errors: those of llm::Client and
+/// llm::NativeModel; usage for --llm-model with a folder, a key that is not in the environment, a budget in dollars
+/// without prices. Lifetime: `cache` must outlive it.
 std::unique_ptr<llm::LanguageModel> open_language_model(const LlmOptions& options, llm::ReplyCache& cache,
                                                         std::size_t threads);
 /// Options of a client; its key goes nowhere but into requests.
 llm::ClientOptions client_options(const LlmOptions& options);
+
+/// With --batch-in: reads its replies into the store, for `stage`, and tells what they were; true when there was one.
+/// Errors: usage beside --batch-out; those of llm::read_batch().
+bool take_batch(const LlmOptions& options, store::Store& store, std::string_view stage, Reporter& report);
+/// With --batch-out: finishes the file and tells what to do with it; true when there was one.
+bool finish_batch(const LlmOptions& options, llm::LanguageModel& model, Reporter& report);
 
 /// How windows are judged, and why, told to `report`: by the probability of the answer, a window a prompt, or by text,
 /// several a prompt. By itself it takes probabilities where the model tells them and its tokens have no price.
