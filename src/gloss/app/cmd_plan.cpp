@@ -77,11 +77,6 @@ struct Planning {
   double explanation_tokens = 0.0;
 };
 
-/// Stands for an explanation that is not there yet: about as long as most.
-constexpr const char* kStandIn =
-    "words and phrases that name a place, a person or a time in a story, most often at the beginning of a sentence, "
-    "and the words after them that say what was done there";
-
 bool is_paid(Planning& p, const llm::Request& request) {
   return p.store && !p.model.empty() && p.store->find(p.dialect.hash(p.dialect.body(request, p.model)));
 }
@@ -152,6 +147,15 @@ std::vector<LatentId> unscored(const Planning& p, const std::string& hookpoint, 
   return open;
 }
 
+/// Stands for the explanation of a latent that has none yet: as many tokens as those are expected to have.
+std::string stand_in(const Planning& p, LatentId latent) {
+  constexpr std::string_view kWords[] = {"words", "and", "names", "of", "a", "place", "or", "time", "in", "the"};
+  std::string text = std::to_string(to_index(latent));
+  for (std::size_t i = 0; static_cast<double>(p.data.tokenizer.encode(text).size()) < p.explanation_tokens; ++i)
+    text += fmt::format(" {}", kWords[i % std::size(kWords)]);
+  return text;
+}
+
 void plan_scoring(Planning& p, const std::string& hookpoint, const index::Reader& reader,
                   const std::vector<LatentId>& latents, std::size_t at) {
   const score::Scorer scorer = score::parse_scorer(p.options.scorers[at]);
@@ -175,7 +179,7 @@ void plan_scoring(Planning& p, const std::string& hookpoint, const index::Reader
       if (found.status != examples::Status::ok) continue;
       explain::Explanation explanation;
       explanation.latent = f;
-      explanation.text = kStandIn;
+      explanation.text = stand_in(p, f);
       if (const auto kept = p.store ? p.store->explanation(hookpoint, f, name) : std::nullopt;
           kept && kept->explanation.ok())
         explanation.text = kept->explanation.text;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
+
+#include "gloss/base/hash.h"
 
 namespace gloss::app {
 namespace {
@@ -21,6 +24,7 @@ PromptCounter::PromptCounter(const text::Tokenizer& tokenizer, std::string model
 void PromptCounter::submit(const llm::Request& request, Callback done) {
   Asked asked{request.latent, "", request.messages.size(), paid_ && paid_(request)};
   for (const llm::Message& m : request.messages) asked.text += m.content + "\n";
+  if (!known_.insert(hash_hex(std::as_bytes(std::span(asked.text)))).second) asked.paid = true;  // sent once
   asked_.push_back(std::move(asked));
   waiting_.push_back(std::move(done));
 }
@@ -42,6 +46,7 @@ double PromptCounter::count(std::string_view text) const {
 std::vector<llm::LatentCost> PromptCounter::take(double output) {
   std::vector<Asked> asked;
   asked.swap(asked_);
+  known_.clear();
   if (asked.empty()) return {};
   std::size_t all = asked.front().text.size();
   for (const Asked& a : asked) all = std::min(all, common_beginning(asked.front().text, a.text));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ class PromptCounter : public llm::LanguageModel {
 
   /// What each latent took, `output` tokens a request, in the order of their first requests. What a request shares
   /// is what all begin with, or, where that is longer, what it begins with as the one before it. Forgets them.
-  /// Latents without a request (all paid) are left out.
+  /// Latents without a request (all paid) are left out. A request that was made before is sent once, and counts once.
   std::vector<llm::LatentCost> take(double output);
 
  private:
@@ -44,6 +45,7 @@ class PromptCounter : public llm::LanguageModel {
   Paid paid_;
   std::uint32_t frame_;
   std::vector<Asked> asked_;
+  std::set<std::string> known_;  // hashes of their texts
   std::deque<Callback> waiting_;
 };
 
