@@ -363,8 +363,11 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     if (chosen.kind == Kind::refine) {
       score::LlmJudgeOptions judging;
       judging.prompts = o.prompts;
-      judging.by_probability =
-          o.llm.answers != "auto" ? judges_by_probability(o.llm, *client, context.reporter) : o.llm.is_native();
+      const Answers answers = o.llm.answers != "auto" ? choose_answers(o.llm, *client, context.reporter)
+                              : o.llm.is_native()     ? Answers::probabilities
+                                                      : Answers::text;
+      judging.by_probability = answers == Answers::probabilities;
+      judging.by_schema = answers == Answers::schema;
       judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
       o.refine.questions = question_options(o.examples);
       o.refine.prompts = o.prompts;

@@ -284,8 +284,10 @@ std::unique_ptr<score::LlmJudge> make_llm_judge(const ScoreCommand& o, const sto
   auto by_text = make();
   const auto kept = store.setting("judge:" + by_text->name());
   if (o.llm.answers == "auto" && !o.llm.is_native() && kept == by_text->fingerprint()) return by_text;
-  judging.by_probability = judges_by_probability(o.llm, client, report);
-  return judging.by_probability ? make() : std::move(by_text);
+  const Answers answers = choose_answers(o.llm, client, report);
+  judging.by_probability = answers == Answers::probabilities;
+  judging.by_schema = answers == Answers::schema;
+  return answers == Answers::text ? std::move(by_text) : make();
 }
 
 int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {

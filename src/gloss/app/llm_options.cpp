@@ -72,7 +72,8 @@ void add_llm(CLI::App& cli, LlmOptions& options) {
       ->check(CLI::Range(0.0, 86400.0));
   cli.add_option("--answers", options.answers,
                  "how windows are judged: probabilities (each alone, by how probable 1 and 0 are), text (several a "
-                 "prompt), or auto: probabilities where the model tells them and its tokens have no price");
+                 "prompt), schema (the same, replies held to one where the server can), or auto: probabilities where "
+                 "the model tells them and its tokens have no price, else text");
   cli.add_option("--batch-out", options.batch_out,
                  "write the requests into this file (JSON lines) for the provider's batch interface, and send nothing");
   cli.add_option("--batch-in", options.batch_in,
@@ -178,30 +179,31 @@ bool finish_batch(const LlmOptions& options, llm::LanguageModel& model, Reporter
   return true;
 }
 
-bool judges_by_probability(const LlmOptions& options, llm::LanguageModel& model, Reporter& report) {
-  const std::vector<std::string> known = {"auto", "text", "probabilities"};
+Answers choose_answers(const LlmOptions& options, llm::LanguageModel& model, Reporter& report) {
+  const std::vector<std::string> known = {"auto", "text", "schema", "probabilities"};
   if (std::find(known.begin(), known.end(), options.answers) == known.end())
     fail_unknown_name("--answers", options.answers, known);
-  if (options.is_native()) return options.answers != "text";
-  if (options.answers == "text") return false;
+  const std::string& wanted = options.answers;
+  if (wanted == "text") return Answers::text;
+  if (options.is_native()) return wanted == "schema" ? Answers::text : Answers::probabilities;
   const llm::ClientOptions client = client_options(options);
-  if (options.answers == "auto" && client.prices.known()) {
-    report.info(fmt::format(
-        "{}: windows are judged several a prompt, by text: its tokens have a price (gloss plan compares; --answers "
-        "probabilities asks about each alone)",
-        options.url));
-    return false;
+  if (wanted == "auto" && client.prices.known()) {
+    report.info(
+        fmt::format("server {}: windows are judged several a prompt, by text, since its tokens have a price "
+                    "(gloss plan compares; --answers probabilities asks about each alone)",
+                    options.url));
+    return Answers::text;
   }
-  const bool tells = model.tells_probabilities();
-  report.info(fmt::format("server {}: dialect {}, log-probabilities {}: {}", options.url, client.dialect,
-                          tells ? "yes" : "no",
-                          tells ? "each window is judged alone, by how probable 1 and 0 are"
-                                : "windows are judged several a prompt, by text"));
-  if (!tells && options.answers == "probabilities") {
-    throw Error(ErrorKind::usage, "--answers probabilities", fmt::format("{} does not tell them", options.url),
-                "--answers text");
-  }
-  return tells;
+  const bool schema = wanted == "schema";
+  const bool can = schema ? model.follows_schemas() : model.tells_probabilities();
+  const Answers chosen = !can ? Answers::text : schema ? Answers::schema : Answers::probabilities;
+  constexpr const char* kMeaning[] = {"windows are judged several a prompt, by text",
+                                      "windows are judged several a prompt, replies held to a schema",
+                                      "each window is judged alone, by how probable 1 and 0 are"};
+  report.info(fmt::format("server {}: dialect {}, {} {}: {}", options.url, client.dialect,
+                          schema ? "schemas of replies" : "log-probabilities", can ? "yes" : "no",
+                          kMeaning[static_cast<std::size_t>(chosen)]));
+  return chosen;
 }
 
 std::string describe(const llm::Totals& t, std::uint64_t done, std::uint64_t total) {

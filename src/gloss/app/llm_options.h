@@ -22,7 +22,7 @@ struct LlmOptions {
   double most_dollars = 0.0;    // 0 = no limit
   std::uint64_t most_tokens = 0;
   double deadline_s = 900.0;        // of one request with all its tries
-  std::string answers = "auto";     // how windows are judged: auto, text, probabilities
+  std::string answers = "auto";     // how windows are judged: auto, text, schema, probabilities
   std::string batch_out, batch_in;  // files of a batch interface, in place of asking
   std::uint64_t memory = std::uint64_t{2} << 30;
   std::string device = "cpu", dtype = "float32";
@@ -52,10 +52,13 @@ bool take_batch(const LlmOptions& options, store::Store& store, std::string_view
 /// With --batch-out: finishes the file and tells what to do with it; true when there was one.
 bool finish_batch(const LlmOptions& options, llm::LanguageModel& model, Reporter& report);
 
-/// How windows are judged, and why, told to `report`: by the probability of the answer, a window a prompt, or by text,
-/// several a prompt. By itself it takes probabilities where the model tells them and its tokens have no price.
-/// Errors: usage for an unknown --answers, or for probabilities that the server does not tell.
-bool judges_by_probability(const LlmOptions& options, llm::LanguageModel& model, Reporter& report);
+/// How windows are judged: by the probability of the answer, a window a prompt, or by text, several a prompt, perhaps
+/// held to a schema.
+enum class Answers : std::uint8_t { text, schema, probabilities };
+/// What --answers says, or the nearest that the model can do, with the reason told to `report`. By itself it takes
+/// probabilities where the model tells them and its tokens have no price, else text. Errors: usage for an unknown
+/// --answers.
+Answers choose_answers(const LlmOptions& options, llm::LanguageModel& model, Reporter& report);
 
 /// "12 requests (3 from the store, 1 retried), 10.2k prompt (8k cached) and 300 completion tokens, $0.12", and how many
 /// were computed here. With `total` > 0: what all will cost if the others cost as much as the `done`.

@@ -15,6 +15,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/llm/pace.h"
 #include "gloss/llm/protocol.h"
+#include "gloss/llm/protocol_json.h"
 #include "gloss/llm/transport.h"
 
 namespace gloss::llm {
@@ -81,7 +82,7 @@ struct Client::Impl {
   Clock::time_point stop_by;
   TokenUse reserved;             // of what is on the wire
   double tokens_per_byte = 0.5;  // of prompts, at the most; learned from answers
-  std::optional<bool> probabilities;
+  std::optional<bool> probabilities, schemas;
   bool running = false;
 
   Impl(ClientOptions o, ReplyCache& c, const BaseUrl& base)
@@ -423,26 +424,48 @@ Totals Client::totals() const { return impl_->totals; }
 std::uint32_t Client::pace() const { return impl_->pace.limit(); }
 std::uint64_t Client::slowdowns() const { return impl_->pace.cuts(); }
 
-bool Client::tells_probabilities() {
+/// Whether a server can do something, by a request whose answer shows it; what it answered well is kept in the cache.
+bool Client::find_out(std::string_view ability, const Request& request, bool (*shows)(const Reply&)) {
   Impl& m = *impl_;
-  if (m.probabilities) return *m.probabilities;
-  if (!m.dialect->log_probability) return *(m.probabilities = false);
   Hasher hasher;
-  for (const std::string& part : {std::string("log-probabilities"), m.post_url, m.options.model}) hasher.add(part);
+  for (const std::string_view part : {ability, std::string_view(m.post_url), std::string_view(m.options.model)})
+    hasher.add(part);
   Reply finding;
   finding.hash = hasher.digest_hex();
-  if (const std::optional<Reply> known = m.cache->find(finding.hash)) return *(m.probabilities = known->text == "yes");
+  if (const std::optional<Reply> known = m.cache->find(finding.hash)) return known->text == "yes";
+  Reply answer;
+  submit(request, [&](Reply reply) { answer = std::move(reply); });
+  run();
+  const bool yes = answer.ok() && shows(answer);
+  finding.text = yes ? "yes" : "no";
+  if (answer.ok()) m.cache->put(finding);  // one that fails may do better another day
+  return yes;
+}
+
+bool Client::tells_probabilities() {
+  std::optional<bool>& known = impl_->probabilities;
+  if (known) return *known;
   Request request;
   request.messages = {{"user", "Reply with 0 or 1 and nothing else."}};
   request.max_tokens = 1;
   request.choices = {"0", "1"};
-  Reply answer;
-  submit(request, [&](Reply reply) { answer = std::move(reply); });
-  run();
-  m.probabilities = !answer.probabilities.empty();
-  finding.text = *m.probabilities ? "yes" : "no";
-  if (answer.ok()) m.cache->put(finding);  // one that fails may do better another day
-  return *m.probabilities;
+  known = impl_->dialect->log_probability &&
+          find_out("log-probabilities", request, [](const Reply& r) { return !r.probabilities.empty(); });
+  return *known;
+}
+
+bool Client::follows_schemas() {
+  std::optional<bool>& known = impl_->schemas;
+  if (known) return *known;
+  Request request;
+  request.messages = {{"user", "Say hello."}};
+  request.max_tokens = 32;
+  request.schema =
+      R"({"type":"object","properties":{"answers":{"type":"array","items":{"type":"integer","enum":[0,1]},)"
+      R"("minItems":3,"maxItems":3}},"required":["answers"],"additionalProperties":false})";
+  known =
+      impl_->dialect->schema && find_out("schemas", request, [](const Reply& r) { return holds_answers(r.text, 3); });
+  return *known;
 }
 
 }  // namespace gloss::llm

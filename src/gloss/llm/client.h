@@ -62,11 +62,14 @@ class Client : public LanguageModel {
   Totals totals() const override;
   /// Asks once for the probabilities of a word; what the server can do is kept in the cache.
   bool tells_probabilities() override;
+  bool follows_schemas() override;
   /// How many requests may be in flight now, and how often the server made that fewer.
   std::uint32_t pace() const;
   std::uint64_t slowdowns() const;
 
  private:
+  bool find_out(std::string_view ability, const Request& request, bool (*shows)(const Reply&));
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

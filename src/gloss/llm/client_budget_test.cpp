@@ -233,6 +233,21 @@ TEST(ClientProbe, AServerThatRefusesTheQuestionHasNone) {
   EXPECT_EQ(messages.count(), 0U) << "it is known without asking";
 }
 
+TEST(ClientProbe, SchemasAreFollowedWhereTheReplyShowsIt) {
+  for (const bool follows : {true, false}) {
+    ScriptedServer server([&](const Received& r, std::size_t) {
+      EXPECT_THAT(r.body, HasSubstr(R"("response_format":{"json_schema":{"name":"answer","schema":{)"));
+      return completion(follows ? R"({"answers":[0,1,0]})" : "Hello!");
+    });
+    MapCache cache;
+    for (int command = 0; command < 2; ++command) {
+      Client client(options_for(server), cache);
+      EXPECT_EQ(client.follows_schemas(), follows);
+      EXPECT_EQ(server.count(), 1U);
+    }
+  }
+}
+
 TEST(ClientDialects, AreSpokenWithTheirPathsAndHeaders) {
   const char* answers[] = {R"({"content":[{"type":"text","text":"hi"}]})", R"({"choices":[{"text":"hi"}]})"};
   const char* names[] = {"anthropic", "openai-completions"};

@@ -20,6 +20,8 @@ struct Request {
   std::vector<std::string> stop = {};  // texts that end the reply; not part of it
   /// Not empty: the reply is one of these, and how probable each is is wanted (Reply::probabilities).
   std::vector<std::string> choices = {};
+  /// JSON schema that the reply must follow, where the server can hold the model to one; "" = none.
+  std::string schema = {};
   /// Which latent it is about, for the accounts; not part of what is asked. -1 = none.
   std::int64_t latent = -1;
 };
@@ -76,6 +78,8 @@ class LanguageModel {
   /// Whether a request with choices brings Reply::probabilities; finding out may take a request, once. Requires:
   /// nothing is queued. Errors: those of run().
   virtual bool tells_probabilities() { return false; }
+  /// The same of Request::schema: whether replies follow it.
+  virtual bool follows_schemas() { return false; }
 };
 
 }  // namespace gloss::llm

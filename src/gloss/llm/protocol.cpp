@@ -84,6 +84,11 @@ Json chat_json(const Request& request, std::string_view model, const char* limit
     body["logprobs"] = true;
     body["top_logprobs"] = kTopTokens;
   }
+  if (!request.schema.empty()) {
+    body["response_format"] = {
+        {"type", "json_schema"},
+        {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", Json::parse(request.schema)}}}};
+  }
   return body;
 }
 

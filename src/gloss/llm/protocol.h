@@ -31,6 +31,7 @@ struct Dialect {
   const char* path;      // below the base URL, for POST
   const char* models;    // below the base URL, for GET
   bool log_probability;  // the dialect has them; whether the server gives them is another question
+  bool schema;           // the same
   /// The JSON body of a request, canonical: keys sorted, no white space, ill-formed UTF-8 as U+FFFD.
   std::string (*body)(const Request& request, std::string_view model);
   /// Reads an answer; any bytes are accepted as `body`. `choices` are the request's.

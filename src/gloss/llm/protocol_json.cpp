@@ -72,6 +72,12 @@ Outcome no_content(std::string_view finish) {
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
+bool holds_answers(std::string_view text, std::size_t count) {
+  const Json json = Json::parse(text, nullptr, false);
+  const Json* answers = json.is_discarded() ? nullptr : member(json, "answers");
+  return answers != nullptr && answers->is_array() && answers->size() == count;
+}
+
 std::string dump(const Json& body) { return body.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 void take_probabilities(const std::vector<std::pair<std::string, double>>& tokens, std::span<const std::string> choices,

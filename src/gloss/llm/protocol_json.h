@@ -44,6 +44,9 @@ void take_probabilities(const std::vector<std::pair<std::string, double>>& token
 Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& choice, std::span<const std::string>),
                            std::span<const std::string> choices);
 
+/// Whether `text` is {"answers": [...]} with so many items.
+bool holds_answers(std::string_view text, std::size_t count);
+
 // The dialects' functions, for the table in dialect.cpp; contracts: protocol.h.
 
 std::string chat_body_of_openai(const Request& request, std::string_view model);  // max_completion_tokens

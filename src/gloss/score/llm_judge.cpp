@@ -13,6 +13,14 @@
 namespace gloss::score {
 namespace {
 
+/// What the reply to `count` windows must be. Source: JSON Schema, in the part that OpenAI's structured outputs take.
+std::string schema_of(std::size_t count) {
+  return fmt::format(
+      R"({{"type":"object","properties":{{"answers":{{"type":"array","items":{{"type":"integer","enum":[0,1]}},)"
+      R"("minItems":{},"maxItems":{}}}}},"required":["answers"],"additionalProperties":false}})",
+      count, count);
+}
+
 /// Added when a window is asked about again, so that the question differs from the one that was answered badly.
 constexpr std::string_view kReminder = "\nReply with the JSON array alone: [0] or [1].";
 
@@ -102,6 +110,7 @@ std::string LlmJudge::fingerprint() const {
   hash.add(options_.by_probability
                ? std::string("by probability")
                : fmt::format("per_prompt {} max_tokens {}", options_.per_prompt, options_.max_tokens));
+  if (options_.by_schema) hash.add("by schema");
   return hash.digest_hex();
 }
 
@@ -175,6 +184,7 @@ void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::s
     client_->submit(request, [this, asked, first](const llm::Reply& reply) { take_probability(asked, first, reply); });
     return;
   }
+  if (options_.by_schema) request.schema = schema_of(count);
   client_->submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
     take(asked, first, count, again, reply);
   });
