@@ -147,9 +147,10 @@ TEST(Providers, ThePlanIsWhatIsUsedAndWhatIsPaidIsNotPlannedAgain) {
       std::cout << fmt::format("{} by {}: planned {:.0f} requests, {:.0f} + {:.0f} tokens; used {}, {} + {}\n", stage,
                                way, row["calls"].get<double>(), prompts_of(row), row["output_tokens"].get<double>(),
                                calls, prompts, output);
-      EXPECT_NEAR(row["calls"].get<double>() / static_cast<double>(calls), 1.0, 0.05);
-      EXPECT_NEAR(prompts_of(row) / static_cast<double>(prompts), 1.0, 0.05);
-      EXPECT_NEAR(row["output_tokens"].get<double>() / static_cast<double>(output), 1.0, 0.05);
+      EXPECT_NEAR(row["calls"].get<double>() / static_cast<double>(calls), 1.0, wanted == nullptr ? 0.05 : 0.1);
+      EXPECT_NEAR(prompts_of(row) / static_cast<double>(prompts), 1.0, wanted == nullptr ? 0.05 : 0.1);
+      EXPECT_NEAR(row["output_tokens"].get<double>() / static_cast<double>(output), 1.0,
+                  wanted == nullptr ? 0.05 : 0.1);
     };
     compare("explain", explain, server.count(), model.prompt_tokens, model.output_tokens);
     const std::size_t calls = server.count(), prompts = model.prompt_tokens, output = model.output_tokens;
@@ -298,7 +299,7 @@ TEST(Providers, KilledAtRandomMomentsNoStoredAnswerIsAskedForAgain) {
   CountingModel model;
   const ScriptedServer server([&](const Received& request, std::size_t nth) {
     Answer answer = model(request, nth);
-    answer.delay = std::chrono::milliseconds(10);
+    answer.delay = std::chrono::milliseconds(25);
     return answer;
   });
   const TemporaryFolder folder("kill");
@@ -318,10 +319,10 @@ TEST(Providers, KilledAtRandomMomentsNoStoredAnswerIsAskedForAgain) {
     }
   };
   const auto stage = [&](std::vector<std::string> command, int most) {
-    command.insert(command.end(), {"--llm", server.url(), "--in-flight", "4"});
+    command.insert(command.end(), {"--llm", server.url(), "--in-flight", "2"});
     int code = -1;
     for (int i = 0;; ++i) {
-      const std::uint64_t time = i < most ? 150 + random.below(700) : 600'000;
+      const std::uint64_t time = i < most ? 350 + random.below(500) : 600'000;
       const bool ended = run_for(command, std::chrono::milliseconds(time), &code);
       settle();
       if (ended) break;
@@ -329,11 +330,11 @@ TEST(Providers, KilledAtRandomMomentsNoStoredAnswerIsAskedForAgain) {
     }
     EXPECT_EQ(code, 0);
   };
-  stage({"explain", run, "--latents", "random:120"}, kills / 2);
-  stage({"score", run, "--latents", "random:8", "--shuffled", "none"}, kills - kills / 2);
+  stage({"explain", run, "--latents", fmt::format("random:{}", 24 * kills)}, kills / 2);
+  stage({"score", run, "--latents", fmt::format("random:{}", 1 + kills / 2), "--shuffled", "none"}, kills - kills / 2);
   EXPECT_EQ(again, 0U);
   EXPECT_GE(killed, kills / 2);
-  EXPECT_LE(model.repeated(), static_cast<std::size_t>(4 * killed)) << "only what was on the wire at a kill";
+  EXPECT_LE(model.repeated(), static_cast<std::size_t>(2 * killed)) << "only what was on the wire at a kill";
   std::cout << fmt::format("{} kills: {} requests, {} of them twice because a kill took the answer\n", killed,
                            server.count(), model.repeated());
 }

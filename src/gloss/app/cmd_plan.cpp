@@ -100,7 +100,7 @@ std::vector<LatentId> sampled(const Planning& p, const std::string& hookpoint, c
 void add_sample(const Planning& p, Row& row, std::vector<llm::LatentCost> costs, std::size_t sample, double latents) {
   costs.resize(std::max(sample, costs.size()));
   Row part;
-  const auto count = static_cast<std::uint64_t>(latents + 0.5);
+  const auto count = static_cast<std::uint64_t>(std::llround(latents));
   const llm::Plan plan = llm::extrapolate(costs, count, p.prices);
   part.sum = plan.sum;
   part.full = plan.full;
