@@ -195,7 +195,7 @@ TEST(Providers, ABudgetStopsAndResumesAndTheKeyStaysSecret) {
                     fmt::format("[mine]\nurl = \"{}\"\nkey_env = \"GLOSS_TEST_KEY\"\nin_flight = 4\n[mine.prices]\n"
                                 "input = 1\noutput = 4\n",
                                 server.url()));
-  const std::vector<std::string> explain = {"explain", run,           "--latents", "random:30",  "--llm",
+  const std::vector<std::string> explain = {"explain", run,           "--latents", "random:16",  "--llm",
                                             "mine",    "--providers", providers,   "--max-cost", "0.03"};
   ::unsetenv("GLOSS_TEST_KEY");
   Outcome outcome = run_gloss(explain);
