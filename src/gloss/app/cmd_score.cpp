@@ -262,15 +262,19 @@ void score_by_llm(Scoring& s, const std::vector<Task>& tasks, llm::LanguageModel
     const Task task = tasks[next++];
     Asked asked;
     std::vector<score::Question> questions = questions_of(s, task, builder, asked);
-    stopping.judge().submit(
-        task.scorer, task.item->explanation, std::move(questions),
-        [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
-          put_judgements(s, task, asked, judgements);
-          s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
-          submit_next();
-        });
+    stopping.judge().submit(task.scorer, task.item->explanation, std::move(questions),
+                            [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
+                              // What a batch file asks for is not failed, only not known yet.
+                              const bool known = std::none_of(
+                                  judgements.begin(), judgements.end(),
+                                  [](const score::Judgement& j) { return j.verdict == score::Verdict::failed; });
+                              if (known || s.options.llm.batch_out.empty()) put_judgements(s, task, asked, judgements);
+                              s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores",
+                                                 describe(client.totals(), answered, tasks.size())});
+                              submit_next();
+                            });
   };
-  for (std::uint32_t i = 0; i < s.options.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < s.options.llm.at_once(); ++i) submit_next();
   judge.run();
   stop_if_interrupted();
   stopping.count(s);
@@ -322,6 +326,21 @@ void check_fuzz(score::Scorer fuzz, const ExampleSettings& settings) {
               "explain into a run folder with --negatives neighbours or mixed");
 }
 
+/// By text where the run was judged so before, whatever else the model could do.
+std::unique_ptr<score::LlmJudge> make_llm_judge(const ScoreCommand& o, const store::Store& store, const RunData& data,
+                                                llm::LanguageModel& client, Reporter& report) {
+  score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
+  const auto make = [&] { return std::make_unique<score::LlmJudge>(client, data.tokenizer, data.tokens, judging); };
+  auto by_text = make();
+  const auto kept = store.setting("judge:" + by_text->name());
+  if (o.llm.answers == "auto" && !o.llm.is_native() && kept && kept->starts_with(by_text->fingerprint()))
+    return by_text;
+  const Answers answers = choose_answers(o.llm, client, report);
+  judging.by_probability = answers == Answers::probabilities;
+  judging.by_schema = answers == Answers::schema;
+  return answers == Answers::text ? std::move(by_text) : make();
+}
+
 int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {
   std::vector<score::Scorer> scorers;
   const score::Scorer fuzz = score::fuzz_scorer(o.fuzz_shape, o.fuzz_negatives);
@@ -333,6 +352,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
   store::Store store(run.results());
+  if (take_batch(o.llm, store, "score", context.reporter)) return kDone;
   const ExampleSettings settings = kept_example_settings(store, run);
   check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
@@ -344,9 +364,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   std::unique_ptr<score::LlmJudge> llm_judge;
   if (kind == "llm") {
     client = open_language_model(o.llm, store, o.common.thread_count());
-    score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
-    judging.by_probability = o.llm.is_native();
-    llm_judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
+    llm_judge = make_llm_judge(o, store, data, *client, context.reporter);
   }
   // Scores that stopped early and scores that did not are not of one method.
   keep_method(store, run, "judge:" + (llm_judge ? llm_judge->name() : "pattern"),
@@ -368,6 +386,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
               0,
               0,
               context.reporter};
+    store.set_stage("score", hookpoint);
     collect_items(s, explainer, spec);
     const std::vector<Task> tasks = open_tasks(s);
     if (llm_judge)
@@ -378,11 +397,15 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     asked += s.asked;
     available += s.available;
   }
+  if (client && finish_batch(o.llm, *client, context.reporter)) return kDone;
   if (available > 0)
     context.reporter.info(
         fmt::format("stopped early: {} of {} judgements asked ({:.0f} %), for intervals narrower than {}", asked,
                     available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
-  if (client) context.reporter.info(describe(client->totals()));
+  if (client) {
+    context.reporter.info(describe(client->totals()));
+    for (const std::string& line : describe_costs(store)) context.reporter.info(line);
+  }
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }
