@@ -222,15 +222,16 @@ void explain_by_llm(Work& work, llm::LanguageModel& client, const explain::Promp
       KnownLatent known{found, written.of(index::WeightList::promoted, found->latent),
                         written.of(index::WeightList::suppressed, found->latent)};
       submit(std::move(known), [&, found](const explain::Explanation& explanation) {
-        put_result(work, *found, &explanation);
-        work.report.progress(
-            {"explain " + work.hookpoint, ++answered, work.latents.size(), "latents", describe(client.totals())});
+        // What a batch file asks for is not failed, only not known yet.
+        if (explanation.ok() || work.options.llm.batch_out.empty()) put_result(work, *found, &explanation);
+        work.report.progress({"explain " + work.hookpoint, ++answered, work.latents.size(), "latents",
+                              describe(client.totals(), answered, work.latents.size())});
         submit_next();
       });
       return;
     }
   };
-  for (std::uint32_t i = 0; i < 2 * work.options.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < 2 * work.options.llm.at_once(); ++i) submit_next();
   client.run();
   stop_if_interrupted();
 }
@@ -345,6 +346,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   for (const std::string& hookpoint : hookpoints)
     make_builder(data, data.index(hookpoint), o.examples, context.reporter);
   store::Store store(run.results());
+  if (take_batch(o.llm, store, "explain", context.reporter)) return kDone;
   keep_example_settings(store, run, o.examples);
   save_settings(run, "explain", cli);
 
@@ -361,7 +363,11 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     if (chosen.kind == Kind::refine) {
       score::LlmJudgeOptions judging;
       judging.prompts = o.prompts;
-      judging.by_probability = o.llm.is_native();
+      const Answers answers = o.llm.answers != "auto" ? choose_answers(o.llm, *client, context.reporter)
+                              : o.llm.is_native()     ? Answers::probabilities
+                                                      : Answers::text;
+      judging.by_probability = answers == Answers::probabilities;
+      judging.by_schema = answers == Answers::schema;
       judge = std::make_unique<score::LlmJudge>(*client, data.tokenizer, data.tokens, judging);
       o.refine.questions = question_options(o.examples);
       o.refine.prompts = o.prompts;
@@ -386,6 +392,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
               tally,
               context.reporter};
     skip_done(work);
+    store.set_stage("explain", hookpoint);
     switch (chosen.kind) {
       case Kind::pattern:
       case Kind::top_tokens:
@@ -405,7 +412,11 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
         break;
     }
   }
-  if (client) context.reporter.info(describe(client->totals()));
+  if (client && finish_batch(o.llm, *client, context.reporter)) return kDone;
+  if (client) {
+    context.reporter.info(describe(client->totals()));
+    for (const std::string& line : describe_costs(store)) context.reporter.info(line);
+  }
   refined.tell(context.reporter, o.common.seed);
   return report_tally(o, chosen.name, tally, context);
 }

@@ -288,13 +288,17 @@ void score_by_model(Scoring& s, const TaskGroup& group) {
     stopping.judge(task.scorer)
         .submit(task.scorer, task.item->explanation, std::move(questions),
                 [&, task, asked = std::move(asked)](const std::vector<score::Judgement>& judgements) {
-                  put_judgements(s, task, asked, judgements);
-                  s.report.progress(
-                      {"score " + s.hookpoint, ++answered, tasks.size(), "scores", describe(client.totals())});
+                  // What a batch file asks for is not failed, only not known yet.
+                  const bool known = std::none_of(judgements.begin(), judgements.end(), [](const score::Judgement& j) {
+                    return j.verdict == score::Verdict::failed;
+                  });
+                  if (known || s.options.judging.llm.batch_out.empty()) put_judgements(s, task, asked, judgements);
+                  s.report.progress({"score " + s.hookpoint, ++answered, tasks.size(), "scores",
+                                     describe(client.totals(), answered, tasks.size())});
                   submit_next();
                 });
   };
-  for (std::uint32_t i = 0; i < s.options.judging.llm.in_flight; ++i) submit_next();
+  for (std::uint32_t i = 0; i < s.options.judging.llm.at_once(); ++i) submit_next();
   judge.run();
   stop_if_interrupted();
   stopping.count(s);
@@ -378,6 +382,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
   store::Store store(run.results());
+  if (take_batch(o.judging.llm, store, "score", context.reporter)) return kDone;
   const ExampleSettings settings = kept_example_settings(store, run);
   check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
@@ -385,24 +390,30 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   shuffled_count(o, false);  // a bad value fails before any work
   JudgeOptions judging = o.judging;
   if (judging.embedder.empty()) judging.embedder = settings.embedding_model;
-  Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common.thread_count());
+  Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common.thread_count(),
+                context.reporter);
   // Scores that stopped early and scores that did not are not of one method.
   judges.keep_methods(scorers, store, o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "", o.redo);
   std::uint64_t failed = 0, asked = 0, available = 0;
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
     Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),
               {}, {},   {},    0,      0,         0,       context.reporter};
+    store.set_stage("score", hookpoint);
     collect_items(s, explainer, spec);
     for (const TaskGroup& group : open_tasks(s)) score_group(s, group);
     failed += s.failed_judgements;
     asked += s.asked;
     available += s.available;
   }
+  if (judges.model() != nullptr && finish_batch(o.judging.llm, *judges.model(), context.reporter)) return kDone;
   if (available > 0)
     context.reporter.info(
         fmt::format("stopped early: {} of {} judgements asked ({:.0f} %), for intervals narrower than {}", asked,
                     available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
-  if (judges.model() != nullptr) context.reporter.info(describe(judges.model()->totals()));
+  if (judges.model() != nullptr) {
+    context.reporter.info(describe(judges.model()->totals()));
+    for (const std::string& line : describe_costs(store)) context.reporter.info(line);
+  }
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }

@@ -23,6 +23,7 @@ const std::vector<Command>& table() {
       {"run", "do all stages that a TOML file asks for, skipping what is done", setup_run},
       {"train-sae", "train a sparse coder on a subject model's activations", setup_train_sae},
       {"cache", "run model and coder over text; write tokens and activation index", setup_cache},
+      {"plan", "tell what explaining and scoring will cost, before anything is sent", setup_plan},
       {"explain", "explain latents from their examples", setup_explain},
       {"score", "score explanations on windows no explainer saw", setup_score},
       {"report", "write a static page, CSV and summary of a run", setup_report},
@@ -70,7 +71,9 @@ std::vector<std::string> flag_names(const CLI::App& cli) {
 
 int report_error(const std::string& command, const Error& error, Context& context) {
   if (error.kind() == ErrorKind::interrupted) {
-    context.reporter.warn("interrupted: what was finished is saved; run the same command again to go on");
+    const std::string_view what = error.what();
+    const std::string why(what.starts_with("stopped") ? what.substr(0, what.find('\n')) : "interrupted");
+    context.reporter.warn(why + ": what was finished is saved; run the same command again to go on");
   } else {
     context.reporter.warn(command.empty() ? fmt::format("gloss: {}", error.what())
                                           : fmt::format("gloss {}: {}", command, error.what()));

@@ -38,6 +38,7 @@ Runner setup_cache(CLI::App& cli);
 Runner setup_train_sae(CLI::App& cli);
 Runner setup_explain(CLI::App& cli);
 Runner setup_score(CLI::App& cli);
+Runner setup_plan(CLI::App& cli);
 Runner setup_report(CLI::App& cli);
 Runner setup_show(CLI::App& cli);
 Runner setup_run(CLI::App& cli);

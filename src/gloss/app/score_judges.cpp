@@ -36,6 +36,22 @@ std::string classifier_of(const JudgeOptions& o, const std::vector<store::Explan
   return o.judge;
 }
 
+/// By text where the run was judged so before, whatever else the model could do.
+std::unique_ptr<score::LlmJudge> make_llm_judge(const JudgeOptions& o, const store::Store& store, const RunData& data,
+                                                llm::LanguageModel& client, Reporter& report) {
+  score::LlmJudgeOptions judging{o.per_prompt, o.prompts};
+  judging.choose_by_probability = o.llm.is_native();
+  const auto make = [&] { return std::make_unique<score::LlmJudge>(client, data.tokenizer, data.tokens, judging); };
+  auto by_text = make();
+  const auto kept = store.setting("judge:" + by_text->name());
+  if (o.llm.answers == "auto" && !o.llm.is_native() && kept && kept->starts_with(by_text->fingerprint()))
+    return by_text;
+  const Answers answers = choose_answers(o.llm, client, report);
+  judging.by_probability = answers == Answers::probabilities;
+  judging.by_schema = answers == Answers::schema;
+  return answers == Answers::text ? std::move(by_text) : make();
+}
+
 /// Texts to vectors of unit norm, by the encoder of a folder.
 score::EmbeddingJudge::Embed open_embedder(const std::filesystem::path& folder, const std::string& query_prefix,
                                            std::string& fingerprint) {
@@ -57,7 +73,7 @@ std::string folder_name(const std::string& folder) {
 
 Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
                const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store,
-               std::size_t threads)
+               std::size_t threads, Reporter& report)
     : data_(&data) {
   const auto wants = [&](Kind wanted) {
     return std::any_of(scorers.begin(), scorers.end(), [&](Scorer s) { return kind(s) == wanted; });
@@ -78,11 +94,7 @@ Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
   if (wants(Kind::pattern)) vocabulary_ = std::make_shared<const explain::Vocabulary>(data.tokenizer);
   if (!wants(Kind::llm) && !wants(Kind::surprisal)) return;
   model_ = open_language_model(options.llm, store, threads);
-  if (wants(Kind::llm)) {
-    score::LlmJudgeOptions judging{options.per_prompt, options.prompts};
-    judging.by_probability = options.llm.is_native();
-    llm_ = std::make_unique<score::LlmJudge>(*model_, data.tokenizer, data.tokens, judging);
-  }
+  if (wants(Kind::llm)) llm_ = make_llm_judge(options, store, data, *model_, report);
   if (wants(Kind::surprisal))
     surprisal_ = std::make_unique<score::SurprisalJudge>(*model_, data.tokenizer, data.tokens, options.prompts);
 }

@@ -8,6 +8,7 @@
 
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
+#include "gloss/base/reporter.h"
 #include "gloss/explain/pattern.h"
 #include "gloss/score/judge.h"
 #include "gloss/score/llm_judge.h"
@@ -33,7 +34,8 @@ class Judges {
   /// `rows`: the explanations to be judged. Errors: usage: a scorer needs a model that is not named, or another kind of
   /// explanation; those of the models.
   Judges(const JudgeOptions& options, const std::vector<score::Scorer>& scorers,
-         const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store, std::size_t threads);
+         const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store, std::size_t threads,
+         Reporter& report);
 
   Kind kind(score::Scorer scorer) const;
   /// As it is stored with the scores.

@@ -6,24 +6,12 @@
 #include <charconv>
 #include <sstream>
 
+#include "gloss/app/toml_file.h"
 #include "gloss/base/error.h"
 #include "gloss/base/output_file.h"
 
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
-
 namespace gloss::app {
 namespace {
-
-toml::table parse_file(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
-  toml::parse_result result = toml::parse(text);
-  if (!result) {
-    const toml::source_position at = result.error().source().begin;
-    fail_input(fmt::format("{}:{}:{}", file.string(), at.line, at.column), std::string(result.error().description()));
-  }
-  return std::move(result).table();
-}
 
 bool is_integer(const std::string& text, std::int64_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -67,10 +55,6 @@ toml::table section_of(const CLI::App& cli) {
     }
   }
   return section;
-}
-
-std::string where_of(const std::filesystem::path& file, const toml::node& node) {
-  return fmt::format("{}:{}:{}", file.string(), node.source().begin.line, node.source().begin.column);
 }
 
 std::string scalar_text(const std::filesystem::path& file, const std::string& key, const toml::node& node) {
@@ -124,7 +108,7 @@ void check_keys(const std::filesystem::path& file, const toml::table& root) {
 void save_settings(const RunFolder& run, const std::string& stage, const CLI::App& cli) {
   const std::filesystem::path path = run.root() / "run.toml";
   toml::table root;
-  if (std::filesystem::exists(path)) root = parse_file(path);
+  if (std::filesystem::exists(path)) root = parse_toml_file(path);
   root.insert_or_assign("run", run.root().string());
   root.insert_or_assign(stage, section_of(cli));
   std::ostringstream text;
@@ -134,7 +118,7 @@ void save_settings(const RunFolder& run, const std::string& stage, const CLI::Ap
 }
 
 RunFile read_run_file(const std::filesystem::path& file) {
-  const toml::table root = parse_file(file);
+  const toml::table root = parse_toml_file(file);
   check_keys(file, root);
   RunFile result;
   const toml::node* run = root.get("run");

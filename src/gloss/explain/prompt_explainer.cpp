@@ -226,6 +226,7 @@ std::string PromptExplainer::token_list(std::span<const index::WeightEntry> entr
 llm::Request PromptExplainer::request(const Evidence& evidence) const {
   const examples::LatentExamples& found = evidence.examples;
   llm::Request request;
+  request.latent = static_cast<std::int64_t>(to_index(evidence.examples.latent));
   request.max_tokens = options_.max_tokens;
   if (method_.show == Show::tokens) {
     request.messages = prompt_.fill({{"tokens", token_counts(found)}});

@@ -11,9 +11,11 @@
 #include <utility>
 
 #include "gloss/base/error.h"
+#include "gloss/base/hash.h"
 #include "gloss/base/interrupt.h"
-#include "gloss/base/random.h"
+#include "gloss/llm/pace.h"
 #include "gloss/llm/protocol.h"
+#include "gloss/llm/protocol_json.h"
 #include "gloss/llm/transport.h"
 
 namespace gloss::llm {
@@ -22,7 +24,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLongestPause{60'000};
 constexpr std::chrono::seconds kLongestRetryAfter{120};
 constexpr milliseconds kLookUp{100};          // how often an interrupt is looked for
 constexpr std::size_t kCachedPerRound = 256;  // so that replies from the cache do not starve those on the wire
@@ -34,8 +35,13 @@ struct Job {
   std::string body;
   std::string hash;
   std::vector<LanguageModel::Callback> waiting;
+  std::vector<std::string> choices;
+  std::uint32_t max_tokens = 0;
+  std::int64_t latent = -1;
   std::uint32_t tries = 0;
   std::uint64_t answers_at_first_try = 0;
+  Clock::time_point first_sent, sent;
+  TokenUse reserved;  // while it is on the wire
 };
 
 void check_options(const ClientOptions& o) {
@@ -46,6 +52,7 @@ void check_options(const ClientOptions& o) {
   bound("requests in flight", o.in_flight, 1, 4096);
   bound("attempts", o.attempts, 1, 100);
   bound("timeout in ms", o.timeout_ms, 1, 86'400'000);
+  bound("deadline in ms", o.deadline_ms, 0, 86'400'000);
   bound("first pause in ms", o.backoff_ms, 0, 60'000);
   const bool printable = std::all_of(o.api_key.begin(), o.api_key.end(), [](char c) { return c > ' ' && c < '\x7f'; });
   if (!printable) {
@@ -59,9 +66,11 @@ void check_options(const ClientOptions& o) {
 struct Client::Impl {
   ClientOptions options;
   ReplyCache* cache;
+  const Dialect* dialect;
   std::string base_url;
-  std::string chat_url;
+  std::string post_url;
   Transport transport;
+  Pace pace;
   Totals totals;
 
   std::unordered_map<std::string, std::unique_ptr<Job>> jobs;  // by hash; all that are not settled
@@ -71,24 +80,33 @@ struct Client::Impl {
   std::uint64_t answers = 0;                     // of any status: signs of life
   std::optional<Error> stop;                     // why run() is about to end
   Clock::time_point stop_by;
-  Random jitter{
-      static_cast<std::uint64_t>(Clock::now().time_since_epoch().count())};  // of pauses; results do not see it
+  TokenUse reserved;             // of what is on the wire
+  double tokens_per_byte = 0.5;  // of prompts, at the most; learned from answers
+  std::optional<bool> probabilities, schemas;
   bool running = false;
 
   Impl(ClientOptions o, ReplyCache& c, const BaseUrl& base)
       : options(std::move(o)),
         cache(&c),
+        dialect(&find_dialect(options.dialect)),
         base_url(base.url),
-        chat_url(base.url + "/chat/completions"),
-        transport({options.api_key, options.in_flight, options.timeout_ms, base.loopback}) {}
+        post_url(base.url + dialect->path),
+        transport({dialect->headers(options.api_key), options.in_flight, options.timeout_ms, base.loopback}),
+        pace(options.in_flight) {
+    if (options.provider.empty()) options.provider = base.url;
+  }
 
   std::string hide_key(std::string text) const;
-  milliseconds pause(std::uint32_t tries, const Exchange& exchange);
+  milliseconds pause(std::string_view hash, std::uint32_t tries, const Exchange& exchange) const;
   void choose_model();
   std::string get_models();
+  bool find_in_cache(Job& job);
+  bool reserve(Job& job);
+  void release(Job& job);
   void start_ready();
   milliseconds time_to_wait() const;
-  Outcome outcome_of(const Exchange& exchange) const;
+  Outcome outcome_of(const Exchange& exchange, std::span<const std::string> choices = {}) const;
+  void count(const Job& job, Reply& reply);
   void take(const Exchange& exchange);
   void try_again(Job& job, const Exchange& exchange);
   void settle(Job& job, Reply reply);
@@ -106,19 +124,15 @@ std::string Client::Impl::hide_key(std::string text) const {
   return text;
 }
 
-/// How long to wait after the `tries`-th try: what the server asks for, else doubling from the first pause, half of it
-/// by chance.
-milliseconds Client::Impl::pause(std::uint32_t tries, const Exchange& exchange) {
+/// How long to wait after the `tries`-th try: what the server asks for, else by chance.
+milliseconds Client::Impl::pause(std::string_view hash, std::uint32_t tries, const Exchange& exchange) const {
   if (exchange.retry_after.count() > 0) return std::min(exchange.retry_after, kLongestRetryAfter);
-  const std::uint32_t doublings = std::min(tries > 0 ? tries - 1 : 0, 16U);
-  const milliseconds whole = std::min(milliseconds(std::uint64_t{options.backoff_ms} << doublings), kLongestPause);
-  const double part = 0.5 + 0.5 * jitter.uniform();
-  return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(whole.count()) * part));
+  return backoff(options.seed, hash, tries, options.backoff_ms);
 }
 
 /// The body of GET /models. A server that is busy or still loading is asked again; one that is not there is not.
 std::string Client::Impl::get_models() {
-  const std::string url = base_url + "/models";
+  const std::string url = base_url + dialect->models;
   for (std::uint32_t tries = 1;; ++tries) {
     transport.get(url, nullptr);
     std::optional<Exchange> exchange;
@@ -131,7 +145,7 @@ std::string Client::Impl::get_models() {
                               ? is_worth_retrying(exchange->status)
                               : exchange->fault == Fault::broken || exchange->fault == Fault::timed_out;
     if (fleeting && tries < options.attempts) {
-      const Clock::time_point until = Clock::now() + pause(tries, *exchange);
+      const Clock::time_point until = Clock::now() + pause("models", tries, *exchange);
       while (Clock::now() < until) {
         stop_if_interrupted();
         transport.work(std::min(kLookUp, std::chrono::ceil<milliseconds>(until - Clock::now())));
@@ -171,6 +185,49 @@ void Client::Impl::choose_model() {
              nearest.empty() ? "" : fmt::format("did you mean '{}'?", nearest));
 }
 
+/// Settles a request that was answered before.
+bool Client::Impl::find_in_cache(Job& job) {
+  std::optional<Reply> known = cache->find(job.hash);
+  if (!known || !known->ok()) return false;
+  ready.pop_front();
+  known->from_cache = true;
+  settle(job, *std::move(known));
+  return true;
+}
+
+/// Sets aside what a request may cost; false when the budget does not allow it now, and `stop` when it never will.
+bool Client::Impl::reserve(Job& job) {
+  const TokenUse worst{static_cast<double>(job.body.size()) * tokens_per_byte, 0.0, 0.0,
+                       static_cast<double>(job.max_tokens)};
+  const TokenUse all{reserved.prompt + worst.prompt, 0.0, 0.0, reserved.output + worst.output};
+  const double tokens = static_cast<double>(totals.prompt_tokens + totals.completion_tokens);
+  const bool dollars_left =
+      options.most_dollars <= 0.0 || totals.dollars + dollars(options.prices, all) <= options.most_dollars;
+  const bool tokens_left =
+      options.most_tokens == 0 || tokens + all.prompt + all.output <= static_cast<double>(options.most_tokens);
+  if (dollars_left && tokens_left) {
+    job.reserved = worst;
+    reserved = all;
+    return true;
+  }
+  if (transport.active() == 0) {
+    const std::string spent = dollars_left
+                                  ? fmt::format("{:.0f} of {} tokens are spent", tokens, options.most_tokens)
+                                  : fmt::format("${:.4f} of ${} are spent", totals.dollars, options.most_dollars);
+    const std::string next = dollars_left ? fmt::format("{:.0f} tokens", worst.prompt + worst.output)
+                                          : fmt::format("${:.4f}", dollars(options.prices, worst));
+    end_with({ErrorKind::interrupted, "", fmt::format("stopped: {}, and the next request may take {}", spent, next),
+              "the same command goes on from here, with its budget anew: what was answered is kept"});
+  }
+  return false;
+}
+
+void Client::Impl::release(Job& job) {
+  reserved.prompt -= job.reserved.prompt;
+  reserved.output -= job.reserved.output;
+  job.reserved = {};
+}
+
 /// Sends while there is room; what the cache knows is settled without being sent.
 void Client::Impl::start_ready() {
   const Clock::time_point now = Clock::now();
@@ -179,21 +236,22 @@ void Client::Impl::start_ready() {
     later.erase(later.begin());
   }
   std::size_t cached = 0;
-  while (!ready.empty() && transport.active() < options.in_flight && now >= quiet_until && !interrupted()) {
+  while (!ready.empty() && transport.active() < pace.limit() && now >= quiet_until && !interrupted()) {
     Job& job = *ready.front();
     if (job.tries == 0) {
       if (cached >= kCachedPerRound) return;
-      std::optional<Reply> known = cache->find(job.hash);
-      if (known && known->ok()) {
+      if (find_in_cache(job)) {
         ++cached;
-        ready.pop_front();
-        known->from_cache = true;
-        settle(job, *std::move(known));
         continue;
       }
+    }
+    if (!reserve(job)) return;
+    job.sent = now;
+    if (job.tries == 0) {
+      job.first_sent = now;
       job.answers_at_first_try = answers;
     }
-    transport.post(chat_url, job.body, &job);
+    transport.post(post_url, job.body, &job);
     ready.pop_front();
     if (job.tries++ > 0) ++totals.retried;
   }
@@ -204,14 +262,14 @@ milliseconds Client::Impl::time_to_wait() const {
   Clock::time_point until = now + kLookUp;
   if (stop) return std::chrono::ceil<milliseconds>(std::min(until, stop_by) - now);
   if (!later.empty()) until = std::min(until, later.begin()->first);
-  if (!ready.empty() && transport.active() < options.in_flight) until = std::min(until, quiet_until);
+  if (!ready.empty() && transport.active() < pace.limit()) until = std::min(until, quiet_until);
   return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(until - now));
 }
 
-Outcome Client::Impl::outcome_of(const Exchange& exchange) const {
+Outcome Client::Impl::outcome_of(const Exchange& exchange, std::span<const std::string> choices) const {
   Outcome outcome;
   if (exchange.fault == Fault::none) {
-    outcome = read_completion(exchange.status, exchange.body);
+    outcome = dialect->read(exchange.status, exchange.body, choices);
     if (!exchange.redirect.empty()) outcome.reply.failure += fmt::format(" (it points to {})", exchange.redirect);
   } else {
     outcome.ending = exchange.fault == Fault::too_large ? Ending::failed : Ending::try_again;
@@ -221,38 +279,60 @@ Outcome Client::Impl::outcome_of(const Exchange& exchange) const {
   return outcome;
 }
 
+/// Tokens and dollars of a reply that came.
+void Client::Impl::count(const Job& job, Reply& reply) {
+  reply.dollars = dollars(options.prices, use_of(reply));
+  reply.provider = options.provider;
+  reply.latent = job.latent;
+  totals.prompt_tokens += reply.prompt_tokens;
+  totals.completion_tokens += reply.completion_tokens;
+  totals.cached_tokens += reply.cached_tokens;
+  totals.dollars += reply.dollars;
+  // A request may have more tokens for its bytes than any before it had.
+  constexpr double kRoom = 1.1;
+  const double ratio = static_cast<double>(reply.prompt_tokens) / static_cast<double>(job.body.size());
+  tokens_per_byte = std::max(tokens_per_byte, ratio * kRoom);
+}
+
 void Client::Impl::take(const Exchange& exchange) {
   Job& job = *static_cast<Job*>(exchange.tag);
   if (exchange.status != 0) ++answers;
-  Outcome outcome = outcome_of(exchange);
-  totals.prompt_tokens += outcome.reply.prompt_tokens;
-  totals.completion_tokens += outcome.reply.completion_tokens;
+  release(job);
+  Outcome outcome = outcome_of(exchange, job.choices);
+  count(job, outcome.reply);
+  if (exchange.status == 429 || exchange.status == 503)
+    pace.busy(job.sent, Clock::now());
+  else if (outcome.ending == Ending::answered)
+    pace.answered();
   if (outcome.ending == Ending::key_refused) {
     ready.push_front(&job);
     end_with(
-        {ErrorKind::failed, chat_url, outcome.reply.failure, "check the API key and that it belongs to this server"});
+        {ErrorKind::failed, post_url, outcome.reply.failure, "check the API key and that it belongs to this server"});
     return;
   }
   if (outcome.ending == Ending::try_again) {
-    if (stop || job.tries < options.attempts) {
+    const bool in_time = options.deadline_ms == 0 || Clock::now() - job.first_sent < milliseconds(options.deadline_ms);
+    if (stop || (job.tries < options.attempts && in_time)) {
       try_again(job, exchange);
       return;
     }
     const bool gone = exchange.fault == Fault::unreachable || exchange.fault == Fault::untrusted;
     if (gone && answers == job.answers_at_first_try) {
       ready.push_front(&job);
-      end_with({ErrorKind::failed, chat_url,
+      end_with({ErrorKind::failed, post_url,
                 fmt::format("the server went away: {} ({} tries)", outcome.reply.failure, job.tries),
                 "start it and give the same command again: what was answered is kept"});
       return;
     }
-    outcome.reply.failure += fmt::format(" ({} tries)", job.tries);
+    outcome.reply.failure +=
+        in_time ? fmt::format(" ({} tries)", job.tries)
+                : fmt::format(" ({} tries in the {:g} s allowed)", job.tries, options.deadline_ms / 1000.0);
   }
   settle(job, std::move(outcome.reply));
 }
 
 void Client::Impl::try_again(Job& job, const Exchange& exchange) {
-  const Clock::time_point next = Clock::now() + pause(job.tries, exchange);
+  const Clock::time_point next = Clock::now() + pause(job.hash, job.tries, exchange);
   // A server that names a pause means everybody.
   if (exchange.retry_after.count() > 0) quiet_until = std::max(quiet_until, next);
   later.emplace(next, &job);
@@ -264,7 +344,8 @@ void Client::Impl::settle(Job& job, Reply reply) {
   const auto entry = jobs.find(job.hash);
   const std::unique_ptr<Job> owned = std::move(entry->second);
   jobs.erase(entry);
-  if (reply.ok() && !reply.from_cache) cache->put(reply);
+  const bool paid = reply.prompt_tokens > 0 || reply.completion_tokens > 0;
+  if (!reply.from_cache && (reply.ok() || paid)) cache->put(reply);
   for (const Callback& done : owned->waiting) {
     ++(reply.ok() ? totals.answered : totals.failed);
     if (reply.from_cache) ++totals.cached;
@@ -282,6 +363,7 @@ void Client::Impl::end_with(Error error) {
 /// What is still on the wire or waits for another try goes back to the queue, as if it had never been sent.
 void Client::Impl::give_up() {
   for (void* tag : transport.abandon()) ready.push_front(static_cast<Job*>(tag));
+  reserved = {};
   for (const auto& [when, job] : later) ready.push_front(job);
   later.clear();
   for (Job* job : ready) job->tries = 0;
@@ -301,14 +383,17 @@ Client::~Client() = default;
 const std::string& Client::model() const { return impl_->options.model; }
 
 void Client::submit(const Request& request, Callback done) {
-  std::string body = chat_body(request, impl_->options.model);
-  std::string hash = hash_of_body(body);
+  std::string body = impl_->dialect->body(request, impl_->options.model);
+  std::string hash = impl_->dialect->hash(body);
   ++impl_->totals.requests;
   std::unique_ptr<Job>& job = impl_->jobs[hash];
   if (!job) {
     job = std::make_unique<Job>();
     job->body = std::move(body);
     job->hash = std::move(hash);
+    job->choices = request.choices;
+    job->max_tokens = request.max_tokens;
+    job->latent = request.latent;
     impl_->ready.push_back(job.get());
   }
   job->waiting.push_back(std::move(done));
@@ -336,5 +421,51 @@ void Client::run() {
 }
 
 Totals Client::totals() const { return impl_->totals; }
+std::uint32_t Client::pace() const { return impl_->pace.limit(); }
+std::uint64_t Client::slowdowns() const { return impl_->pace.cuts(); }
+
+/// Whether a server can do something, by a request whose answer shows it; what it answered well is kept in the cache.
+bool Client::find_out(std::string_view ability, const Request& request, bool (*shows)(const Reply&)) {
+  Impl& m = *impl_;
+  Hasher hasher;
+  for (const std::string_view part : {ability, std::string_view(m.post_url), std::string_view(m.options.model)})
+    hasher.add(part);
+  Reply finding;
+  finding.hash = hasher.digest_hex();
+  if (const std::optional<Reply> known = m.cache->find(finding.hash)) return known->text == "yes";
+  Reply answer;
+  submit(request, [&](Reply reply) { answer = std::move(reply); });
+  run();
+  const bool yes = answer.ok() && shows(answer);
+  finding.text = yes ? "yes" : "no";
+  if (answer.ok()) m.cache->put(finding);  // one that fails may do better another day
+  return yes;
+}
+
+bool Client::tells_probabilities() {
+  std::optional<bool>& known = impl_->probabilities;
+  if (known) return *known;
+  Request request;
+  request.messages = {{"user", "Reply with 0 or 1 and nothing else."}};
+  request.max_tokens = 1;
+  request.choices = {"0", "1"};
+  known = impl_->dialect->log_probability &&
+          find_out("log-probabilities", request, [](const Reply& r) { return !r.probabilities.empty(); });
+  return *known;
+}
+
+bool Client::follows_schemas() {
+  std::optional<bool>& known = impl_->schemas;
+  if (known) return *known;
+  Request request;
+  request.messages = {{"user", "Say hello."}};
+  request.max_tokens = 32;
+  request.schema =
+      R"({"type":"object","properties":{"answers":{"type":"array","items":{"type":"integer","enum":[0,1]},)"
+      R"("minItems":3,"maxItems":3}},"required":["answers"],"additionalProperties":false})";
+  known =
+      impl_->dialect->schema && find_out("schemas", request, [](const Reply& r) { return holds_answers(r.text, 3); });
+  return *known;
+}
 
 }  // namespace gloss::llm

@@ -10,6 +10,8 @@
 
 #include "gloss/base/error.h"
 #include "gloss/llm/client.h"
+#include "gloss/llm/pace.h"
+#include "gloss/llm/protocol.h"
 #include "gloss/llm/scripted_server.h"
 
 namespace gloss::llm {
@@ -65,6 +67,23 @@ Answer hang_up() {
   return with(completion(""), [](Answer& a) { a.hang_up = true; });
 }
 
+Answer dribbling(int pause_ms) {
+  Answer answer = completion("yes");
+  answer.dribble = milliseconds(pause_ms);
+  return answer;
+}
+Answer with_length(std::ptrdiff_t more) {
+  Answer answer = completion("yes");
+  answer.length = static_cast<std::size_t>(static_cast<std::ptrdiff_t>(answer.body.size()) + more);
+  return answer;
+}
+/// A whole answer of 10 MB, most of it nothing that is looked at.
+Answer huge() {
+  Answer answer = completion("yes");
+  answer.body.insert(1, "\"padding\":\"" + std::string(std::size_t{10} << 20, 'x') + "\",");
+  return answer;
+}
+
 struct Case {
   const char* name;
   std::vector<Answer> answers;
@@ -95,6 +114,19 @@ std::vector<Case> cases() {
       {"empty choices", {raw(R"({"choices":[]})"), good}, "", "the reply's list of choices is empty", 1},
       {"content null", {raw(R"({"choices":[{"message":{"content":null}}]})"), good}, "", "the reply has no content", 1},
       {"refusal", {raw(R"({"choices":[{"message":{"refusal":"no"}}]})"), good}, "", "the model refused: no", 1},
+      {"dribbling body", {dribbling(2)}, "yes", "", 1},
+      {"a body that dribbles for ever", {dribbling(200)}, "", "Operation timed out", 3, 300},
+      {"length beyond the body, then well", {with_length(7), good}, "yes", "", 2},
+      {"length short of the body, then well", {with_length(-9), good}, "yes", "", 2},
+      {"10 MB", {huge()}, "yes", "", 1},
+      {"truncated but well-formed",
+       {raw(R"({"choices":[{}]})"), good},
+       "",
+       "the reply's first choice holds no message",
+       1},
+      {"503 for ever", {error_answer(503, "busy")}, "", "the server answered 503: busy (3 tries)", 3},
+      {"408 for ever", {error_answer(408, "late")}, "", "the server answered 408: late (3 tries)", 3},
+      {"501", {error_answer(501, "no"), good}, "", "the server answered 501: no", 1},
       {"slow then well", {slow(), good}, "yes", "", 2, 1000},
       {"slow for ever", {slow()}, "", "Operation timed out", 3, 500},
   };
@@ -148,6 +180,35 @@ TEST(ClientFaults, AServerThatAlwaysHangsUpFailsTheRequest) {
   // libcurl itself sends a request again when a kept connection turns out to be closed, so one try may be two requests.
   EXPECT_GE(server.count(), 3U);
   EXPECT_LE(server.count(), 4U);
+}
+
+TEST(ClientFaults, AResetConnectionIsTriedAgain) {
+  Answer reset = completion("");
+  reset.reset = true;
+  ScriptedServer server(in_turn({reset, reset, completion("yes")}));
+  NoCache cache;
+  Client client(options_for(server), cache);
+  Reply got;
+  client.submit(ask("hello"), [&](const Reply& r) { got = r; });
+  client.run();
+  EXPECT_EQ(got.text, "yes");
+  EXPECT_EQ(server.count(), 3U);
+}
+
+TEST(ClientFaults, AHostWithoutAnAddressIsAnErrorAtOnce) {
+  NoCache cache;
+  ClientOptions o;
+  o.url = "http://no-such-host.invalid:8000/v1";
+  o.backoff_ms = 10'000;
+  const auto begin = Clock::now();
+  try {
+    Client client(o, cache);
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::failed);
+    EXPECT_THAT(e.what(), StartsWith("http://no-such-host.invalid:8000/v1/models: no answer: "));
+  }
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
 }
 
 TEST(ClientFaults, OneBadRequestDoesNotHarmTheOthers) {
@@ -236,7 +297,7 @@ TEST(ClientFaults, ARetryAfterThatMakesNoSenseIsIgnored) {
   }
 }
 
-TEST(ClientFaults, PausesGrowFromTryToTry) {
+TEST(ClientFaults, PausesAreThoseOfTheSeed) {
   ScriptedServer server(in_turn({error_answer(500, "oops")}));
   NoCache cache;
   ClientOptions o = options_for(server);
@@ -247,7 +308,10 @@ TEST(ClientFaults, PausesGrowFromTryToTry) {
   const auto begin = Clock::now();
   client.run();
   const auto took = Clock::now() - begin;
-  EXPECT_GE(took, milliseconds(50 + 100 + 200));  // at least half of 100, 200, 400
+  const std::string hash = hash_of_body(chat_body(ask("hello"), "test-model"));
+  milliseconds pauses{0};
+  for (std::uint32_t tries = 1; tries < o.attempts; ++tries) pauses += backoff(o.seed, hash, tries, o.backoff_ms);
+  EXPECT_GE(took, pauses);
   EXPECT_LT(took, milliseconds(5000));
   EXPECT_EQ(server.count(), 4U);
 }

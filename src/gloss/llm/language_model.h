@@ -22,6 +22,10 @@ struct Request {
   std::vector<std::string> choices = {};
   /// How probable each choice is as the reply, apart from the others: of models that can say so.
   bool per_token = false;
+  /// JSON schema that the reply must follow, where the server can hold the model to one; "" = none.
+  std::string schema = {};
+  /// Which latent it is about, for the accounts; not part of what is asked. -1 = none.
+  std::int64_t latent = -1;
 };
 
 /// A reply, or the reason why there is none (a value: one refused call does not end a run).
@@ -36,15 +40,22 @@ struct Reply {
   /// say. Of a request per_token: each choice's own probability as the geometric mean over its tokens, so that -log is
   /// its loss in nats a token.
   std::vector<double> probabilities = {};
+  /// Of the prompt's tokens: those the server knew already, and those it keeps for later at a price of its own.
+  std::uint32_t cached_tokens = 0, kept_tokens = 0;
+  double dollars = 0.0;       // what it cost, by the price table; 0 = nothing, or not known
+  std::string provider = {};  // who answered
+  std::int64_t latent = -1;   // the request's
 
   bool ok() const { return failure.empty(); }
 };
 
 /// Requests = answered + failed of those that are settled; cached ones are answered without being sent; retried counts
-/// the times a request was sent again. Tokens are those of replies received, not of cached ones.
+/// the times a request was sent again. Tokens and dollars are those of replies received, not of cached ones.
 struct Totals {
   std::uint64_t requests = 0, answered = 0, failed = 0, retried = 0, cached = 0;
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+  std::uint64_t cached_tokens = 0;  // of the prompts', those that the server knew already
+  double dollars = 0.0;
   /// What the program itself computed: prompts without what they shared with others, and replies; 0 behind HTTP.
   std::uint64_t computed_tokens = 0;
 };
@@ -67,6 +78,11 @@ class LanguageModel {
   /// the model as a whole cannot be asked (one request that fails is a Reply with its reason).
   virtual void run() = 0;
   virtual Totals totals() const = 0;
+  /// Whether a request with choices brings Reply::probabilities; finding out may take a request, once. Requires:
+  /// nothing is queued. Errors: those of run().
+  virtual bool tells_probabilities() { return false; }
+  /// The same of Request::schema: whether replies follow it.
+  virtual bool follows_schemas() { return false; }
 };
 
 }  // namespace gloss::llm

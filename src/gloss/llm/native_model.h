@@ -47,6 +47,7 @@ class NativeModel : public LanguageModel {
   /// model cannot read (too long, refused by the chat template) is a failed reply.
   void run() override;
   Totals totals() const override;
+  bool tells_probabilities() override { return true; }
 
  private:
   struct Impl;

@@ -3,65 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "gloss/base/error.h"
 #include "gloss/base/hash.h"
-#include "gloss/base/utf8.h"
+#include "gloss/llm/protocol_json.h"
 
 namespace gloss::llm {
 namespace {
 
-using Json = nlohmann::json;
-constexpr std::size_t kMessageLength = 300;
-
-const Json* member(const Json& object, std::string_view key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-std::string string_member(const Json& object, std::string_view key) {
-  const Json* value = member(object, key);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
-}
-
-/// Printable, on one line, at most `limit` code points.
-std::string shortened(std::string_view text, std::size_t limit) {
-  std::string out;
-  std::size_t count = 0;
-  bool space = false;
-  while (!text.empty()) {
-    const Decoded c = decode_utf8(text);
-    text.remove_prefix(c.size_bytes);
-    if (c.code_point <= U' ' || c.code_point == 0x7F) {
-      space = !out.empty();
-      continue;
-    }
-    if (count >= limit) return out + "...";
-    if (space) out += ' ';
-    space = false;
-    append_utf8(out, c.code_point);
-    ++count;
-  }
-  return out;
-}
-
-std::uint32_t count_member(const Json& object, std::string_view key) {
-  const Json* value = member(object, key);
-  if (value == nullptr || !value->is_number_unsigned()) return 0;
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  return static_cast<std::uint32_t>(std::min(value->get<std::uint64_t>(), kMost));
-}
-
-Outcome failure(Ending ending, std::string reason) {
-  Outcome outcome;
-  outcome.ending = ending;
-  outcome.reply.failure = std::move(reason);
-  return outcome;
-}
+constexpr std::uint32_t kTopTokens = 20;  // the most that OpenAI and vLLM give
 
 /// The text of a message's content: a string, or the text parts of a list; none when it is null or something else.
 std::optional<std::string> content_text(const Json& message) {
@@ -83,7 +34,23 @@ Outcome error_inside(const Json& error) {
                  fmt::format("the server answered 200 with an error: {}", shortened(words, kMessageLength)));
 }
 
-Outcome read_choice(const Json& choice) {
+/// The tokens that could have stood in the place of the reply's first one.
+void take_log_probabilities(const Json& choice, std::span<const std::string> choices, Reply& reply) {
+  const Json* log_probabilities = member(choice, "logprobs");
+  const Json* content = log_probabilities == nullptr ? nullptr : member(*log_probabilities, "content");
+  if (content == nullptr || !content->is_array() || content->empty()) return;
+  const Json* top = member(content->front(), "top_logprobs");
+  if (top == nullptr || !top->is_array()) return;
+  std::vector<std::pair<std::string, double>> tokens;
+  for (const Json& token : *top) {
+    const Json* value = member(token, "logprob");
+    if (value != nullptr && value->is_number())
+      tokens.emplace_back(string_member(token, "token"), value->get<double>());
+  }
+  take_probabilities(tokens, choices, reply);
+}
+
+Outcome read_choice(const Json& choice, std::span<const std::string> choices) {
   const Json* message = member(choice, "message");
   if (message == nullptr) return failure(Ending::failed, "the reply's first choice holds no message");
   const std::string finish = string_member(choice, "finish_reason");
@@ -94,19 +61,41 @@ Outcome read_choice(const Json& choice) {
     outcome.reply.refused = true;
     return outcome;
   }
-  std::optional<std::string> text = content_text(*message);
-  if (!text || text->find_first_not_of(" \t\r\n") == std::string::npos) {
-    outcome = failure(Ending::failed, fmt::format("the reply has no content (finish_reason {})",
-                                                  finish.empty() ? "not given" : shortened(finish, 40)));
-    outcome.reply.refused = true;
-    return outcome;
+  if (!choices.empty()) take_log_probabilities(choice, choices, outcome.reply);
+  if (outcome.reply.probabilities.empty()) {
+    std::optional<std::string> text = content_text(*message);
+    if (!text || is_blank(*text)) return no_content(finish);
+    outcome.reply.text = *std::move(text);
   }
   outcome.ending = Ending::answered;
-  outcome.reply.text = *std::move(text);
   return outcome;
 }
 
-Outcome read_answer(std::string_view body) {
+Json chat_json(const Request& request, std::string_view model, const char* limit) {
+  Json body;  // an object's keys are sorted by nlohmann::json
+  body[limit] = request.max_tokens;
+  body["model"] = model;
+  body["temperature"] = request.temperature;
+  Json& messages = body["messages"] = Json::array();
+  for (const Message& m : request.messages) messages.push_back({{"role", m.role}, {"content", m.content}});
+  if (!request.stop.empty()) body["stop"] = request.stop;
+  if (request.temperature > 0.0) body["seed"] = request.seed & 0x7FFFFFFFU;  // servers take what fits a signed number
+  if (!request.choices.empty()) {
+    body["logprobs"] = true;
+    body["top_logprobs"] = kTopTokens;
+  }
+  if (!request.schema.empty()) {
+    body["response_format"] = {
+        {"type", "json_schema"},
+        {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", Json::parse(request.schema)}}}};
+  }
+  return body;
+}
+
+}  // namespace
+
+Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& choice, std::span<const std::string>),
+                           std::span<const std::string> allowed) {
   const Json json = Json::parse(body, nullptr, false);
   if (json.is_discarded()) {
     return failure(Ending::try_again, fmt::format("the reply of {} bytes is not JSON", body.size()));
@@ -115,32 +104,25 @@ Outcome read_answer(std::string_view body) {
   const Json* choices = member(json, "choices");
   if (choices == nullptr || !choices->is_array()) return failure(Ending::failed, "the reply holds no list of choices");
   if (choices->empty()) return failure(Ending::failed, "the reply's list of choices is empty");
-  Outcome outcome = read_choice(choices->front());
+  Outcome outcome = read(choices->front(), allowed);
   if (const Json* usage = member(json, "usage")) {
     outcome.reply.prompt_tokens = count_member(*usage, "prompt_tokens");
     outcome.reply.completion_tokens = count_member(*usage, "completion_tokens");
+    if (const Json* details = member(*usage, "prompt_tokens_details"))
+      outcome.reply.cached_tokens = std::min(count_member(*details, "cached_tokens"), outcome.reply.prompt_tokens);
   }
   return outcome;
 }
 
-}  // namespace
-
 std::string chat_body(const Request& request, std::string_view model) {
-  Json body;  // an object's keys are sorted by nlohmann::json
-  body["max_tokens"] = request.max_tokens;
-  body["model"] = model;
-  body["temperature"] = request.temperature;
-  Json& messages = body["messages"] = Json::array();
-  for (const Message& m : request.messages) messages.push_back({{"role", m.role}, {"content", m.content}});
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return dump(chat_json(request, model, "max_tokens"));
 }
 
-std::string hash_of_body(std::string_view body) {
-  Hasher hash;
-  hash.add("chat/completions");
-  hash.add(body);
-  return hash.digest_hex();
+std::string chat_body_of_openai(const Request& request, std::string_view model) {
+  return dump(chat_json(request, model, "max_completion_tokens"));
 }
+
+std::string hash_of_body(std::string_view body) { return find_dialect("openai-chat").hash(body); }
 
 bool is_worth_retrying(long status) {
   switch (status) {
@@ -172,12 +154,8 @@ std::string server_message(std::string_view body) {
   return shortened(body, kMessageLength);
 }
 
-Outcome read_completion(long status, std::string_view body) {
-  if (status == 200) return read_answer(body);
-  const std::string words = server_message(body);
-  std::string reason = fmt::format("the server answered {}{}{}", status, words.empty() ? "" : ": ", words);
-  if (status == 401 || status == 403) return failure(Ending::key_refused, std::move(reason));
-  return failure(is_worth_retrying(status) ? Ending::try_again : Ending::failed, std::move(reason));
+Outcome read_completion(long status, std::string_view body, std::span<const std::string> choices) {
+  return status == 200 ? read_openai_answer(body, &read_choice, choices) : error_of_status(status, body);
 }
 
 std::vector<std::string> read_models(std::string_view body, std::string_view where) {

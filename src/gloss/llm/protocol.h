@@ -1,19 +1,16 @@
 #pragma once
-/// The chat completions protocol as bytes: bodies of requests, what a body that came back says, what to do about a
-/// status. Source: OpenAI API reference, "Create chat completion" and "List models"; RFC 9110 for statuses.
+/// How servers are spoken to, as bytes: bodies of requests, what a body that came back says, what to do about a status.
+/// Sources: OpenAI API reference, "Create chat completion", "Create completion" and "List models"; Anthropic API
+/// reference, "Messages"; RFC 9110 for statuses.
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "gloss/llm/client.h"
+#include "gloss/llm/language_model.h"
 
 namespace gloss::llm {
-
-/// The JSON body of a request, canonical: keys sorted, no white space, ill-formed UTF-8 as U+FFFD.
-std::string chat_body(const Request& request, std::string_view model);
-/// The key under which its reply is kept: 32 hexadecimal digits, of the body alone (not of the URL).
-std::string hash_of_body(std::string_view body);
 
 /// What became of one exchange.
 enum class Ending : std::uint8_t {
@@ -27,8 +24,35 @@ struct Outcome {
   Reply reply;  // hash not set
 };
 
-/// Reads the answer to a chat completion. Any bytes are accepted as `body`.
-Outcome read_completion(long status, std::string_view body);
+/// One way of speaking. A request with choices asks for one token and the most probable ones in its place, where the
+/// dialect has them.
+struct Dialect {
+  const char* name;
+  const char* path;      // below the base URL, for POST
+  const char* models;    // below the base URL, for GET
+  bool log_probability;  // the dialect has them; whether the server gives them is another question
+  bool schema;           // the same
+  /// The JSON body of a request, canonical: keys sorted, no white space, ill-formed UTF-8 as U+FFFD.
+  std::string (*body)(const Request& request, std::string_view model);
+  /// Reads an answer; any bytes are accepted as `body`. `choices` are the request's.
+  Outcome (*read)(long status, std::string_view body, std::span<const std::string> choices);
+  /// HTTP headers, "Name: value"; "" = no key.
+  std::vector<std::string> (*headers)(std::string_view key);
+
+  /// The key under which the reply to a body is kept: 32 hexadecimal digits, of path and body (not of the URL).
+  std::string hash(std::string_view body) const;
+};
+
+/// openai-chat, openai (the same with max_completion_tokens, which OpenAI's own newer models want),
+/// openai-completions, anthropic. Errors: usage listing the known names.
+const Dialect& find_dialect(std::string_view name);
+
+/// The body of openai-chat.
+std::string chat_body(const Request& request, std::string_view model);
+/// The key of a body of openai-chat.
+std::string hash_of_body(std::string_view body);
+/// Reads the answer to a chat completion.
+Outcome read_completion(long status, std::string_view body, std::span<const std::string> choices = {});
 
 /// Whether the same request may succeed later: 408, 409, 425, 429, and 5xx but 501 and 505.
 bool is_worth_retrying(long status);

@@ -32,6 +32,9 @@ struct Connection {
   std::string in, out;
   std::optional<Answer> pending;
   Clock::time_point due;
+  std::string rest;  // of a body that is sent in pieces
+  std::chrono::milliseconds dribble{0};
+  Clock::time_point next_piece;
   bool close_after = false;
   bool closed = false;
 };
@@ -76,7 +79,7 @@ std::optional<Received> take_request(std::string& in) {
 
 std::string bytes_of(const Answer& answer) {
   std::string bytes = fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
-                                  answer.status, answer.body.size());
+                                  answer.status, answer.length.value_or(answer.body.size()));
   for (const auto& [name, value] : answer.headers) bytes += fmt::format("{}: {}\r\n", name, value);
   if (answer.close) bytes += "Connection: close\r\n";
   bytes += "\r\n";
@@ -127,6 +130,7 @@ struct ScriptedServer::Impl {
   void answer_requests(Connection& c);
   void send_due(Connection& c);
   void write_to(Connection& c);
+  void send_piece(Connection& c);
 };
 
 void ScriptedServer::Impl::listen() {
@@ -169,7 +173,7 @@ void ScriptedServer::Impl::answer_requests(Connection& c) {
   while (!c.pending && !c.closed) {
     std::optional<Received> request = take_request(c.in);
     if (!request) return;
-    if (request->path == "/v1/models") {
+    if (request->path.starts_with("/v1/models")) {
       c.pending = models_script(*request, models_calls++);
     } else {
       c.pending = script(*request, script_calls++);
@@ -189,12 +193,21 @@ void ScriptedServer::Impl::answer_requests(Connection& c) {
 
 void ScriptedServer::Impl::send_due(Connection& c) {
   if (!c.pending || Clock::now() < c.due) return;
-  if (c.pending->hang_up) {
+  if (c.pending->hang_up || c.pending->reset) {
+    const linger at_once{1, 0};
+    if (c.pending->reset) setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     c.closed = true;
     return;
   }
-  c.out += bytes_of(*c.pending);
-  c.close_after = c.pending->close || c.pending->cut_at.has_value();
+  std::string bytes = bytes_of(*c.pending);
+  c.close_after = c.pending->close || c.pending->cut_at.has_value() || c.pending->length.has_value();
+  c.dribble = c.pending->dribble;
+  if (c.dribble.count() > 0) {
+    const std::size_t head = bytes.find("\r\n\r\n") + 4;
+    c.rest = bytes.substr(head);
+    bytes.resize(head);
+  }
+  c.out += bytes;
   c.pending.reset();
   write_to(c);
 }
@@ -208,14 +221,25 @@ void ScriptedServer::Impl::write_to(Connection& c) {
     }
     c.out.erase(0, static_cast<std::size_t>(n));
   }
-  if (c.close_after) c.closed = true;
+  if (c.close_after && c.rest.empty()) c.closed = true;
+}
+
+/// The next piece of a body that is sent slowly.
+void ScriptedServer::Impl::send_piece(Connection& c) {
+  constexpr std::size_t kPiece = 16;
+  if (c.rest.empty() || Clock::now() < c.next_piece) return;
+  c.out += c.rest.substr(0, kPiece);
+  c.rest.erase(0, kPiece);
+  c.next_piece = Clock::now() + c.dribble;
+  write_to(c);
 }
 
 int ScriptedServer::Impl::time_to_wait() const {
   int limit_ms = 1000;
   for (const Connection& c : clients) {
-    if (!c.pending) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(c.due - Clock::now()).count();
+    if (!c.pending && c.rest.empty()) continue;
+    const Clock::time_point due = c.pending ? c.due : c.next_piece;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now()).count();
     limit_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, limit_ms));
   }
   return limit_ms;
@@ -235,6 +259,7 @@ void ScriptedServer::Impl::work() {
       if ((fds[i].revents & POLLOUT) != 0) write_to(*c);
       if ((fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) read_from(*c);
       send_due(*c);
+      send_piece(*c);
       answer_requests(*c);
       if (c->closed) {
         close(c->fd);

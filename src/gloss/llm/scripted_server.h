@@ -23,9 +23,12 @@ struct Answer {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   std::chrono::milliseconds delay{0};
-  std::optional<std::size_t> cut_at;  // close after so many bytes of the body, whatever Content-Length says
-  bool hang_up = false;               // close without a byte
-  bool close = false;                 // close after the answer
+  std::optional<std::size_t> cut_at;     // close after so many bytes of the body, whatever Content-Length says
+  std::optional<std::size_t> length;     // what Content-Length says, instead of the body's size
+  std::chrono::milliseconds dribble{0};  // between every 16 bytes of the body
+  bool hang_up = false;                  // close without a byte
+  bool reset = false;                    // close with a reset, without a byte
+  bool close = false;                    // close after the answer
 };
 
 /// The answer of a model that says `text`.

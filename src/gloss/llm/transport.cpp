@@ -123,7 +123,7 @@ Transport::Transport(const TransportOptions& options) : impl_(std::make_unique<I
   append(m.headers, "Content-Type: application/json");
   append(m.headers, "Accept: application/json");
   append(m.headers, "Expect:");  // a pause before each larger body otherwise
-  if (!options.api_key.empty()) append(m.headers, "Authorization: Bearer " + options.api_key);
+  for (const std::string& header : options.headers) append(m.headers, header);
   for (std::uint32_t i = 0; i < options.in_flight; ++i) {
     Slot& slot = *m.slots.emplace_back(std::make_unique<Slot>());
     CURL* easy = slot.easy.get();

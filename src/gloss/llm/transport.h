@@ -36,7 +36,7 @@ struct Exchange {
 };
 
 struct TransportOptions {
-  std::string api_key;  // "" = none; sent as a bearer token to the URLs given, nowhere else: redirects are not followed
+  std::vector<std::string> headers;  // with the key: go to the URLs given, nowhere else: redirects are not followed
   std::uint32_t in_flight = 16;
   std::uint32_t timeout_ms = 120'000;  // of one exchange
   bool bypass_proxy = false;

@@ -13,6 +13,14 @@
 namespace gloss::score {
 namespace {
 
+/// What the reply to `count` windows must be. Source: JSON Schema, in the part that OpenAI's structured outputs take.
+std::string schema_of(std::size_t count) {
+  return fmt::format(
+      R"({{"type":"object","properties":{{"answers":{{"type":"array","items":{{"type":"integer","enum":[0,1]}},)"
+      R"("minItems":{},"maxItems":{}}}}},"required":["answers"],"additionalProperties":false}})",
+      count, count);
+}
+
 /// Added when a window is asked about again, so that the question differs from the one that was answered badly.
 constexpr std::string_view kReminder = "\nReply with the JSON array alone: [0] or [1].";
 
@@ -64,6 +72,7 @@ std::optional<std::vector<bool>> parse_items(std::string_view inside, std::size_
 struct LlmJudge::Case {
   Scorer scorer;
   std::string explanation;
+  LatentId latent{};
   std::vector<Question> questions;
   std::vector<Judgement> judgements;  // in the order of the questions
   std::size_t open = 0;               // questions without a final verdict
@@ -90,7 +99,7 @@ LlmJudge::LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer,
       options_(std::move(options)),
       detection_(load_prompt(Scorer::detection, options_)),
       fuzz_(load_prompt(Scorer::fuzz, options_)),
-      choice_(client, tokenizer, tokens, options_.prompts, options_.by_probability) {
+      choice_(client, tokenizer, tokens, options_.prompts, options_.choose_by_probability) {
   if (options_.per_prompt < 1 || options_.per_prompt > 20) {
     throw Error(ErrorKind::usage, "LLM judge",
                 fmt::format("{} windows per prompt, wanted 1 to 20", options_.per_prompt));
@@ -104,6 +113,7 @@ std::string LlmJudge::fingerprint() const {
   hash.add(options_.by_probability
                ? std::string("by probability")
                : fmt::format("per_prompt {} max_tokens {}", options_.per_prompt, options_.max_tokens));
+  if (options_.by_schema) hash.add("by schema");
   return hash.digest_hex();
 }
 
@@ -117,6 +127,7 @@ void LlmJudge::submit(Scorer scorer, const explain::Explanation& explanation, st
   auto asked = std::make_shared<Case>();
   asked->scorer = scorer;
   asked->explanation = explanation.text;
+  asked->latent = explanation.latent;
   asked->questions = std::move(questions);
   asked->open = asked->questions.size();
   asked->done = std::move(done);
@@ -170,6 +181,7 @@ std::vector<llm::Message> LlmJudge::messages(const Case& asked, std::size_t firs
 
 void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::size_t count, bool again) {
   llm::Request request;
+  request.latent = static_cast<std::int64_t>(to_index(asked->latent));
   request.messages = messages(*asked, first, count);
   if (again) request.messages.back().content += kReminder;
   request.max_tokens = options_.max_tokens;
@@ -179,6 +191,7 @@ void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::s
     client_->submit(request, [this, asked, first](const llm::Reply& reply) { take_probability(asked, first, reply); });
     return;
   }
+  if (options_.by_schema) request.schema = schema_of(count);
   client_->submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
     take(asked, first, count, again, reply);
   });

@@ -26,6 +26,11 @@ struct LlmJudgeOptions {
   /// One window a prompt, detection_one.txt and fuzz_one.txt, and the reply is how probable 0 and 1 are: for models
   /// that can say so (llm::Reply::probabilities), of which the native engine reads them without generating anything.
   bool by_probability = false;
+  /// Not by probability: the reply is held to {"answers": [0, 1 ...]} with as many items as windows
+  /// (llm::Request::schema), for models that can be held so.
+  bool by_schema = false;
+  /// Questions with several answers are answered by probability (LlmChoice): for the native engine.
+  bool choose_by_probability = false;
 };
 
 /// Questions go out in prompts of `per_prompt`, the last one of what is left. A prompt whose answer cannot be read is

@@ -142,6 +142,19 @@ TEST(LlmJudge, AsksInPromptsOfFiveAndTheLastOneShorter) {
   EXPECT_THAT(sizes, ElementsAre(2, 5));
 }
 
+TEST(LlmJudge, BySchemaTheReplyIsHeldToAsManyAnswersAsWindows) {
+  Judging j(kSeven, [](const llm::Received& r, std::size_t) {
+    const auto windows = windows_in(last_message(r));
+    const std::string count = std::to_string(windows.size());
+    EXPECT_THAT(r.body, HasSubstr(R"("maxItems":)" + count + R"(,"minItems":)" + count));
+    return llm::completion("{\"answers\": " + answers_for(windows, "glad") + "}");
+  });
+  LlmJudgeOptions options;
+  options.by_schema = true;
+  EXPECT_THAT(verdicts(j.judge(Scorer::detection, "glad", "joy", options)), ElementsAre(Y, N, Y, N, N, Y, N));
+  EXPECT_EQ(j.server().count(), 2U);
+}
+
 TEST(LlmJudge, AJudgementSaysWhichWindowItIsOf) {
   Judging j(kSeven, oracle("glad"));
   const auto got = j.judge(Scorer::detection, "glad");

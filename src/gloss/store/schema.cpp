@@ -16,7 +16,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT
 
 CREATE TABLE name (
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure
+  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure, stage, provider
   text TEXT NOT NULL,
   UNIQUE (kind, text)
 ) STRICT;
@@ -124,9 +124,25 @@ CREATE TABLE measure (  -- numbers of a score that not every scorer gives
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+/// What schema 5 adds; a new file gets it too.
+constexpr const char* kFifth = R"sql(
+CREATE TABLE cost (  -- a row for every reply that was paid for, also those that were no answers
+  id INTEGER PRIMARY KEY,
+  call INTEGER NOT NULL REFERENCES call,
+  stage INTEGER REFERENCES name,
+  hookpoint INTEGER REFERENCES name,
+  latent INTEGER,
+  provider INTEGER NOT NULL REFERENCES name,
+  prompt_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,  -- of the prompt's
+  completion_tokens INTEGER NOT NULL,
+  dollars REAL NOT NULL
+) STRICT;
+)sql";
+
 /// What makes a file of schema i + 1 one of schema i + 2.
 constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {
-    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth};
+    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -170,6 +186,7 @@ void prepare_schema(Database& database) {
       database.execute(kTables);
       database.execute(kSecond);
       database.execute(kFourth);
+      database.execute(kFifth);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }

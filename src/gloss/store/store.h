@@ -56,6 +56,13 @@ struct ScoreRow {
   score::LatentScore score;
 };
 
+/// What was paid for: replies, their tokens and dollars.
+struct CostRow {
+  std::string stage, provider;  // "" = not said
+  std::uint64_t replies = 0, prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  double dollars = 0.0;
+};
+
 struct StoreOptions {
   std::uint32_t busy_timeout_ms = 5'000;  // how long to wait for another process's lock
   std::uint64_t max_bytes = 0;            // the file grows no further; 0 = as the disk allows
@@ -132,9 +139,17 @@ class Store : public llm::ReplyCache {
   void put_setting(std::string_view key, std::string_view value);
   std::optional<std::string> setting(std::string_view key) const;
 
-  /// Only replies that are answers: a failure is kept for the record, and asked again.
+  /// Only replies that are answers.
   std::optional<llm::Reply> find(std::string_view hash) override;
+  /// Keeps a reply, and what it cost where the reply says who gave it (Reply::provider), in one transaction. A failure
+  /// is never found, but never takes the place of an answer either.
   void put(const llm::Reply& reply) override;
+  /// Whose replies are put from now on, for the accounts: "explain", "score"; a hookpoint or "".
+  void set_stage(std::string_view stage, std::string_view hookpoint);
+  /// Sums by stage and provider, in the order of their names.
+  std::vector<CostRow> costs() const;
+  /// Sum of what was asked about one latent.
+  CostRow cost_of(std::string_view hookpoint, LatentId latent) const;
 
  private:
   struct Impl;

@@ -14,7 +14,7 @@
 
 namespace gloss::store {
 
-enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure };
+enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure, stage, provider };
 
 struct Store::Impl {
   explicit Impl(const std::filesystem::path& file, const StoreOptions& options);
@@ -46,6 +46,7 @@ struct Store::Impl {
 
   std::int64_t make_call(std::string_view hash);
   std::int64_t find_call(std::string_view hash);
+  void put_cost(std::int64_t call, const llm::Reply& reply);
 
   void begin();
   void commit(std::uint32_t depth);
@@ -57,6 +58,7 @@ struct Store::Impl {
   std::uint32_t broken = 0;  // the depth at which a write failed: that transaction must not be committed; 0 = none
   std::map<std::pair<NameKind, std::string>, std::int64_t, std::less<>> ids;
   std::unordered_map<std::int64_t, std::string> texts;
+  std::string stage, stage_hookpoint;  // whose replies are put
   std::string last_hash;
   std::int64_t last_call = 0;
 };

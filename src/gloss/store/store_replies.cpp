@@ -131,6 +131,11 @@ std::int64_t Store::Impl::make_call(std::string_view hash) {
 void Store::put(const llm::Reply& reply) {
   Impl::Write write(*impl_);
   const std::int64_t call = impl_->make_call(reply.hash);
+  if (!reply.provider.empty()) impl_->put_cost(call, reply);
+  if (!reply.ok() && find(reply.hash)) {
+    write.done();
+    return;
+  }
   const std::string frame = compressed(reply.text);
   const auto insert = [&](const auto& text, const auto& probabilities) {
     Query(impl_->db.kept("INSERT OR REPLACE INTO reply (call, text, failure, prompt_tokens, completion_tokens, "

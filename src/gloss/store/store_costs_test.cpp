@@ -1,0 +1,76 @@
+#include <gtest/gtest.h>
+
+#include "gloss/store/store_test_util.h"
+
+namespace gloss::store {
+namespace {
+
+llm::Reply paid(char letter, std::int64_t latent, const std::string& provider, double dollars) {
+  llm::Reply reply;
+  reply.hash = std::string(32, letter);
+  reply.text = "yes";
+  reply.prompt_tokens = 100;
+  reply.cached_tokens = 60;
+  reply.completion_tokens = 10;
+  reply.latent = latent;
+  reply.provider = provider;
+  reply.dollars = dollars;
+  return reply;
+}
+
+TEST(StoredCosts, AreSummedByStageAndProviderAndByLatent) {
+  const TestFolder folder;
+  {
+    Store store(folder.file());
+    EXPECT_TRUE(store.costs().empty());
+    store.set_stage("explain", "layer.0");
+    store.put(paid('a', 3, "here", 0.5));
+    store.put(paid('b', 4, "here", 0.25));
+    store.set_stage("score", "layer.0");
+    store.put(paid('c', 3, "there", 1.0));
+    store.put(paid('d', -1, "here", 0.0));
+  }
+  Store store(folder.file());
+  const std::vector<CostRow> rows = store.costs();
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].stage, "explain");
+  EXPECT_EQ(rows[0].provider, "here");
+  EXPECT_EQ(rows[0].replies, 2U);
+  EXPECT_EQ(rows[0].prompt_tokens, 200U);
+  EXPECT_EQ(rows[0].cached_tokens, 120U);
+  EXPECT_EQ(rows[0].completion_tokens, 20U);
+  EXPECT_DOUBLE_EQ(rows[0].dollars, 0.75);
+  EXPECT_EQ(rows[1].stage, "score");
+  EXPECT_EQ(rows[1].provider, "here");
+  EXPECT_EQ(rows[2].provider, "there");
+  const CostRow latent = store.cost_of("layer.0", LatentId{3});
+  EXPECT_EQ(latent.replies, 2U);
+  EXPECT_DOUBLE_EQ(latent.dollars, 1.5);
+  EXPECT_EQ(store.cost_of("layer.9", LatentId{3}).replies, 0U);
+}
+
+TEST(StoredCosts, AFailureIsCountedAndNeverFoundNorTakesTheAnswersPlace) {
+  const TestFolder folder;
+  Store store(folder.file());
+  llm::Reply refused = paid('a', 3, "here", 0.5);
+  refused.failure = "the model refused";
+  store.put(refused);
+  EXPECT_FALSE(store.find(refused.hash));
+  store.put(paid('a', 3, "here", 0.5));
+  EXPECT_TRUE(store.find(refused.hash));
+  store.put(refused);
+  EXPECT_EQ(store.find(refused.hash)->text, "yes");
+  EXPECT_EQ(store.costs().at(0).replies, 3U);
+  EXPECT_DOUBLE_EQ(store.costs().at(0).dollars, 1.5);
+}
+
+TEST(StoredCosts, RepliesOfNobodyCostNothing) {
+  const TestFolder folder;
+  Store store(folder.file());
+  store.put(paid('a', 3, "", 0.0));
+  EXPECT_TRUE(store.costs().empty());
+  EXPECT_TRUE(store.find(std::string(32, 'a')));
+}
+
+}  // namespace
+}  // namespace gloss::store
