@@ -14,7 +14,7 @@
 
 #include "gloss/base/output_file.h"
 #include "gloss/llm/scripted_server.h"
-#include "run_gloss.h"
+#include "shared_run.h"
 
 namespace {
 
@@ -22,13 +22,13 @@ namespace fs = std::filesystem;
 using gloss::llm::Answer;
 using gloss::llm::Received;
 using gloss::llm::ScriptedServer;
+using gloss::testing::copy_cached_run;
+using gloss::testing::kSmall;
 using gloss::testing::Outcome;
 using gloss::testing::run_gloss;
 using gloss::testing::RunOptions;
 using gloss::testing::TemporaryFolder;
 using ::testing::HasSubstr;
-
-const std::string kSmall = std::string(GLOSS_SOURCE_DIR) + "/small-model";
 
 /// How many windows a judge's prompt asks about; 0 for an explainer's prompt.
 int windows_asked(const Received& request) {
@@ -63,18 +63,12 @@ class YesModel {
   std::atomic<int> repeated_{0};
 };
 
-void make_run(const fs::path& run) {
-  const Outcome outcome = run_gloss({"cache", run.string(), "--model", kSmall + "/model", "--sae", kSmall + "/coder",
-                                     "--text", kSmall + "/text.jsonl.zst", "--tokens", "60k", "--ctx-len", "128"});
-  ASSERT_EQ(outcome.code, 0) << outcome.err;
-}
-
 TEST(LlmJob, AJudgeThatAlwaysSaysYesScoresHalf) {
   YesModel model;
   const ScriptedServer server([&](const Received& request, std::size_t) { return model(request); });
   const TemporaryFolder folder("llm");
   const std::string run = (folder.path() / "run").string();
-  make_run(run);
+  copy_cached_run(run);
   Outcome outcome = run_gloss({"explain", run, "--llm", server.url(), "--latents", "random:12", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["explained"], 12);
@@ -103,7 +97,7 @@ TEST(LlmJob, InterruptedInEachStageNothingIsPaidTwice) {
   });
   const TemporaryFolder folder("llm-stop");
   const std::string run = (folder.path() / "run").string();
-  make_run(run);
+  copy_cached_run(run);
   const std::vector<std::vector<std::string>> stages = {
       {"explain", run, "--llm", server.url(), "--latents", "random:40", "--in-flight", "4"},
       {"score", run, "--llm", server.url(), "--shuffled", "none", "--in-flight", "4"}};
@@ -129,7 +123,7 @@ TEST(LlmJob, WhatTheModelRefusesIsCountedAndTheRestGoesOn) {
   });
   const TemporaryFolder folder("llm-refuse");
   const std::string run = (folder.path() / "run").string();
-  make_run(run);
+  copy_cached_run(run);
   Outcome outcome =
       run_gloss({"explain", run, "--llm", server.url(), "--latents", "random:10", "--in-flight", "1", "--json"});
   EXPECT_EQ(outcome.code, 4) << outcome.err;
@@ -148,7 +142,7 @@ TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
   });
   const TemporaryFolder folder("llm-explainers");
   const std::string run = (folder.path() / "run").string();
-  make_run(run);
+  copy_cached_run(run);
   const std::vector<std::string> names = {"default", "cot+logits+activations", "contrastive", "single-token",
                                           "max-act-logits"};
   for (const std::string& name : names) {
@@ -205,7 +199,7 @@ TEST(NativeJob, JudgesByProbabilityGoesOnAfterAnInterruptAndComputesNothingTwice
   const TemporaryFolder folder("native");
   const std::string run = (folder.path() / "run").string(), cut_run = (folder.path() / "cut").string();
   const std::string native = "native:" + make_native(folder.path() / "chat").string();
-  make_run(run);
+  copy_cached_run(run);
   Outcome outcome = run_gloss({"explain", run, "--explainer", "pattern", "--latents", "random:6"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   fs::copy(run, cut_run, fs::copy_options::recursive);
@@ -257,7 +251,7 @@ TEST(NativeJob, RepliesWithoutAnExplanationAreCountedAndBadOptionsNamed) {
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("chat@"));
   EXPECT_THAT(outcome.out, HasSubstr("none: System, User and Assistant with a colon"));
-  make_run(run);
+  copy_cached_run(run);
   outcome = run_gloss({"explain", run, "--llm", "native:" + chat.string(), "--latents", "random:3", "--json"});
   EXPECT_EQ(outcome.code, 4) << outcome.err;
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["failed"], 3);

@@ -9,52 +9,25 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "run_gloss.h"
+#include "shared_run.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using gloss::testing::cache_command;
+using gloss::testing::cached_run;
+using gloss::testing::content;
+using gloss::testing::copy_of_run;
+using gloss::testing::kCoder;
+using gloss::testing::kIndex;
+using gloss::testing::kModel;
+using gloss::testing::kSmall;
+using gloss::testing::kText;
 using gloss::testing::Outcome;
 using gloss::testing::run_gloss;
 using gloss::testing::RunOptions;
 using gloss::testing::TemporaryFolder;
 using ::testing::HasSubstr;
-
-const std::string kSmall = std::string(GLOSS_SOURCE_DIR) + "/small-model";
-const std::string kModel = kSmall + "/model";
-const std::string kCoder = kSmall + "/coder";
-const std::string kText = kSmall + "/text.jsonl.zst";
-
-std::string content(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-std::vector<std::string> cache_command(const std::string& run, const std::string& tokens = "60k") {
-  return {"cache", run, "--model", kModel, "--sae", kCoder, "--text", kText, "--tokens", tokens, "--ctx-len", "128"};
-}
-
-/// A cached run shared by the tests that only read it or add to copies of it.
-const fs::path& cached_run() {
-  static const TemporaryFolder folder("e2e");
-  static const fs::path run = [] {
-    const Outcome outcome = run_gloss(cache_command((folder.path() / "run").string()));
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    return folder.path() / "run";
-  }();
-  return run;
-}
-
-/// A copy of the cached run that a test may write to.
-fs::path copy_of_run(const TemporaryFolder& folder) {
-  const fs::path copy = folder.path() / "run";
-  fs::copy(cached_run(), copy, fs::copy_options::recursive);
-  // Another test may have explained in it, with settings of its own.
-  for (const char* file : {"results.db", "results.db-wal", "results.db-shm"}) fs::remove(copy / file);
-  return copy;
-}
-
-const std::string kIndex = "latents/layers.2/index.safetensors";
 
 std::vector<std::string> short_cache(const std::string& run, std::vector<std::string> more) {
   std::vector<std::string> args = {"cache", run,        "--model", kModel,      "--text",

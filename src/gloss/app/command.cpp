@@ -29,6 +29,8 @@ const std::vector<Command>& table() {
       {"report", "write a static page, CSV and summary of a run", setup_report},
       {"show", "print one latent: explanation, scores, examples", setup_show},
       {"compare", "set two explainers, of one run or two, against each other on the same windows", setup_compare},
+      {"export", "write a run in the format of another tool", setup_export},
+      {"import", "make a run of another tool's files", setup_import},
       {"merge", "join the parts of a cache made with --shard", setup_merge},
       {"check", "read every artifact of a run whole, and tell which are damaged", setup_check},
       {"doctor", "tell what this machine, model, coder and endpoint can do", setup_doctor},

@@ -46,6 +46,8 @@ Runner setup_doctor(CLI::App& cli);
 Runner setup_check(CLI::App& cli);
 Runner setup_merge(CLI::App& cli);
 Runner setup_compare(CLI::App& cli);
+Runner setup_export(CLI::App& cli);
+Runner setup_import(CLI::App& cli);
 
 /// Declares the command's flags, parses `arguments` (without program and command name) and runs it.
 /// Errors: usage, with the nearest known flag for an unknown one.

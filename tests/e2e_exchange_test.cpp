@@ -1,0 +1,93 @@
+// Other tools' files, in and out, and caches that are made in parts.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "shared_run.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using gloss::testing::cache_command;
+using gloss::testing::cached_run;
+using gloss::testing::content;
+using gloss::testing::kIndex;
+using gloss::testing::kModel;
+using gloss::testing::Outcome;
+using gloss::testing::run_gloss;
+using gloss::testing::TemporaryFolder;
+using ::testing::HasSubstr;
+
+TEST(Delphi, ACacheGoesOutComesBackAndIsExplained) {
+  const TemporaryFolder folder("delphi");
+  const std::string out = (folder.path() / "out").string(), back = (folder.path() / "back").string();
+  Outcome outcome = run_gloss({"export", cached_run().string(), out, "--format", "delphi", "--splits", "3"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("not in delphi's format: firings at special tokens"));
+  EXPECT_TRUE(fs::exists(out + "/latents/layers.2/config.json"));
+  outcome = run_gloss({"export", cached_run().string(), out, "--format", "delphi"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("is there already"));
+
+  const std::vector<std::string> import = {"import", back, out, "--format", "delphi", "--tokenizer", kModel};
+  outcome = run_gloss(import);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(run_gloss(import).err, HasSubstr("already imported"));
+  EXPECT_EQ(run_gloss({"check", back}).code, 0);
+  // The same firings: exported again they are the same files.
+  const std::string again = (folder.path() / "again").string();
+  ASSERT_EQ(run_gloss({"export", back, again, "--format", "delphi", "--splits", "3"}).code, 0);
+  for (const auto& entry : fs::directory_iterator(out + "/latents/layers.2")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    EXPECT_TRUE(content(entry.path()) == content(again + "/latents/layers.2/" + entry.path().filename().string()))
+        << entry.path();
+  }
+  ASSERT_EQ(run_gloss({"explain", back, "--latents", "random:10"}).code, 0);
+  outcome = run_gloss({"score", back, "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["scores"][0]["latents"], 10);
+}
+
+TEST(Delphi, WhatIsMissingIsNamed) {
+  const TemporaryFolder folder("delphi-faults");
+  Outcome outcome = run_gloss(
+      {"import", (folder.path() / "x").string(), cached_run().string(), "--format", "delphi", "--tokenizer", kModel});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("holds no delphi cache"));
+  outcome = run_gloss({"import", (folder.path() / "x").string(), cached_run().string(), "--format", "delphi"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("--tokenizer DIR"));
+  outcome = run_gloss({"export", cached_run().string(), (folder.path() / "x").string(), "--format", "delhpi"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'delphi'?"));
+}
+
+TEST(Merge, ShardsWithAThresholdAndAFilterGiveTheBytesOfOneCache) {
+  const TemporaryFolder folder("filtered-shards");
+  const auto command = [&](const std::string& name, const std::vector<std::string>& more) {
+    std::vector<std::string> all = cache_command((folder.path() / name).string(), "20k");
+    all.insert(all.end(), {"--threshold", "0.5", "--latents", "0-99,200", "--no-weights"});
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  std::vector<std::string> merge{"merge", (folder.path() / "whole").string()};
+  for (const std::string part : {"1/2", "2/2"}) {
+    const Outcome outcome = run_gloss(command("part" + part.substr(0, 1), {"--shard", part}));
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    merge.push_back((folder.path() / ("part" + part.substr(0, 1))).string());
+  }
+  ASSERT_EQ(run_gloss(command("one", {})).code, 0);
+  const Outcome outcome = run_gloss(merge);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string whole = content(folder.path() / "whole" / kIndex);
+  EXPECT_GT(whole.size(), 1000U);
+  EXPECT_TRUE(whole == content(folder.path() / "one" / kIndex));
+  EXPECT_TRUE(content(folder.path() / "whole/latents/layers.2/statistics.safetensors") ==
+              content(folder.path() / "one/latents/layers.2/statistics.safetensors"));
+}
+
+}  // namespace
