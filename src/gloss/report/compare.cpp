@@ -9,13 +9,14 @@
 #include <utility>
 
 #include "gloss/report/summary.h"
+#include "gloss/score/judge.h"
 
 namespace gloss::report {
 namespace {
 
 constexpr double kSignificant = 0.05;
 
-/// Balanced accuracy by (hookpoint, latent).
+/// Each scorer's own number (score::headline) by (hookpoint, latent).
 using Scores = std::map<std::pair<std::string, std::uint32_t>, double>;
 /// By scorer, then by judge.
 using ByJudge = std::map<std::string, std::map<std::string, Scores>>;
@@ -23,7 +24,8 @@ using ByJudge = std::map<std::string, std::map<std::string, Scores>>;
 ByJudge scores_of(const Side& side) {
   ByJudge scores;
   side.store.each_score("", side.explainer, "", [&](const store::ScoreRow& row) {
-    scores[row.scorer][row.judge][{row.hookpoint, to_index(row.score.latent)}] = row.score.balanced_accuracy.value;
+    scores[row.scorer][row.judge][{row.hookpoint, to_index(row.score.latent)}] =
+        score::headline(row.scorer, row.score).value.value;
   });
   return scores;
 }
@@ -116,10 +118,10 @@ nlohmann::json to_json(const Comparison& c) {
 std::string to_text(const Comparison& c) {
   const std::string judges = c.judge_a == c.judge_b ? c.judge_a : fmt::format("{} / {}", c.judge_a, c.judge_b);
   std::string text = fmt::format(
-      "{} ({}): {} latents, balanced accuracy A {:.3f} [{:.3f}, {:.3f}]  B {:.3f} [{:.3f}, {:.3f}]\n"
+      "{} ({}): {} latents, {} A {:.3f} [{:.3f}, {:.3f}]  B {:.3f} [{:.3f}, {:.3f}]\n"
       "  B - A  {:+.3f} [{:+.3f}, {:+.3f}]\n",
-      c.scorer, judges, c.latents, c.a.value, c.a.low, c.a.high, c.b.value, c.b.low, c.b.high, c.difference.value,
-      c.difference.low, c.difference.high);
+      c.scorer, judges, c.latents, score::headline(c.scorer, {}).name, c.a.value, c.a.low, c.a.high, c.b.value, c.b.low,
+      c.b.high, c.difference.value, c.difference.low, c.difference.high);
   if (const std::uint64_t n = c.windows.windows(); n > 0) {
     text += fmt::format(
         "  {} windows judged for both: both right {}, only A {}, only B {}, both wrong {}\n"

@@ -19,9 +19,9 @@ struct Side {
 /// One scorer, over the latents (of all hookpoints) that it scored for both.
 struct Comparison {
   std::string scorer, judge_a, judge_b;
-  std::uint64_t latents = 0;                 // that both have a balanced accuracy for
+  std::uint64_t latents = 0;                 // that both have a score for
   std::uint64_t only_a = 0, only_b = 0;      // scored for one side alone
-  score::Interval a, b;                      // mean balanced accuracy over `latents`
+  score::Interval a, b;                      // mean of score::headline over `latents`
   score::Interval difference;                // b - a, paired
   score::Agreement windows;                  // judged for both; none when the sides do not share their windows
   std::uint64_t a_better = 0, b_better = 0;  // latents with McNemar's p below 0.05

@@ -17,6 +17,7 @@
 #include "gloss/report/page.h"
 #include "gloss/report/terminal.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/judge.h"
 
 namespace gloss::report {
 namespace {
@@ -86,12 +87,12 @@ Table make_table(const RunData& data) {
   return table;
 }
 
-/// Mean balanced accuracy of what is defined; NaN when nothing is.
+/// Mean over the scorers of what each gives as its number (score::headline); NaN when nothing is defined.
 double mean_score(const Latent& latent) {
   double sum = 0;
   int count = 0;
   for (const store::ScoreRow* row : latent.scores) {
-    const double value = row->score.balanced_accuracy.value;
+    const double value = score::headline(row->scorer, row->score).value.value;
     if (std::isnan(value)) continue;
     sum += value;
     ++count;
@@ -233,8 +234,8 @@ Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const 
   return detail;
 }
 
-Json score_json(const score::LatentScore& s) {
-  const score::Interval& b = s.balanced_accuracy;
+Json score_json(const std::string& scorer, const score::LatentScore& s) {
+  const score::Interval b = score::headline(scorer, s).value;
   return {number(b.value), number(b.low), number(b.high), s.tp, s.fn, s.tn, s.fp, s.failed};
 }
 
@@ -250,7 +251,7 @@ Json explained_json(const Latent& latent, const Table& table) {
         return r->explainer == explainer && r->scorer == column.first && r->judge == column.second;
       });
       scored = scored || row != latent.scores.end();
-      scores.push_back(row == latent.scores.end() ? Json(nullptr) : score_json((*row)->score));
+      scores.push_back(row == latent.scores.end() ? Json(nullptr) : score_json((*row)->scorer, (*row)->score));
     }
     if (found == latent.explanations.end() && !scored) {
       all.push_back(nullptr);

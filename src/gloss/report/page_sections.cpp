@@ -12,6 +12,7 @@
 #include "gloss/report/page.h"
 #include "gloss/report/visible_text.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/judge.h"
 
 namespace gloss::report {
 namespace {
@@ -47,7 +48,10 @@ std::string summary_row_html(const ScorerSummary& s) {
   row += cell("Scorer", html_text(s.scorer), "");
   row += cell("Explainer", explainer_html(s), "");
   row += cell("Judge", html_text(s.judge), "");
-  row += cell("Balanced accuracy", interval_svg(s.balanced_accuracy) + number_html(s.balanced_accuracy), "num wide");
+  row += cell("Score",
+              interval_svg(s.score) + number_html(s.score) +
+                  fmt::format("<span class=\"range\">{}</span>", html_text(s.score_name)),
+              "num wide");
   row += cell("Precision", number_html(s.precision));
   row += cell("Recall", number_html(s.recall));
   row += cell("Specificity", number_html(s.specificity));
@@ -67,8 +71,7 @@ std::string table_html(const std::vector<ScorerSummary>& rows, bool with_hookpoi
   std::string html = "<div class=\"scroll\"><table class=\"summary\"><thead><tr>";
   if (with_hookpoint) html += "<th scope=\"col\">Hookpoint</th>";
   for (const char* name : {"Scorer", "Explainer", "Judge"}) html += fmt::format("<th scope=\"col\">{}</th>", name);
-  for (const char* name :
-       {"Balanced accuracy", "Precision", "Recall", "Specificity", "F1", "AUC", "Latents", "Judgements"})
+  for (const char* name : {"Score", "Precision", "Recall", "Specificity", "F1", "AUC", "Latents", "Judgements"})
     html += fmt::format("<th scope=\"col\" class=\"num\">{}</th>", name);
   html += "</tr></thead><tbody>\n";
   for (const ScorerSummary& s : rows) html += summary_row_html(s);
@@ -82,10 +85,11 @@ std::string style_of(const std::string& explainer, const std::vector<std::string
 
 using ScoreKey = std::tuple<std::string, std::string, std::string>;  // explainer, scorer, judge
 
-std::map<ScoreKey, std::vector<double>> balanced_accuracies(const RunData& data) {
+/// Each scorer's own number (score::headline).
+std::map<ScoreKey, std::vector<double>> scores_by_key(const RunData& data) {
   std::map<ScoreKey, std::vector<double>> values;
   for (const store::ScoreRow& row : data.scores)
-    values[{row.explainer, row.scorer, row.judge}].push_back(row.score.balanced_accuracy.value);
+    values[{row.explainer, row.scorer, row.judge}].push_back(score::headline(row.scorer, row.score).value.value);
   return values;
 }
 
@@ -145,21 +149,19 @@ std::string hookpoint_table_html(const RunSummary& summary) {
 
 std::string histograms_html(const RunData& data, const RunSummary& summary) {
   const std::vector<std::string> explainers = explainers_of(data);
-  const std::map<ScoreKey, std::vector<double>> values = balanced_accuracies(data);
+  const std::map<ScoreKey, std::vector<double>> values = scores_by_key(data);
   std::string html;
   for (const ScorerSummary& s : summary.all) {
     if (score::is_shuffled_name(s.explainer)) continue;
     const Series front{s.explainer, style_of(s.explainer, explainers), values.at({s.explainer, s.scorer, s.judge}), {}};
     Series behind{"shuffled", "baseline", {}, {}};
-    std::string legend =
-        legend_item(front.style, fmt::format("{}: mean {:.3f}", with_judge(s), s.balanced_accuracy.value));
+    std::string legend = legend_item(front.style, fmt::format("{}: mean {:.3f}", with_judge(s), s.score.value));
     if (const ScorerSummary* baseline = baseline_of(summary, s)) {
       behind.values = values.at({baseline->explainer, baseline->scorer, baseline->judge});
-      legend +=
-          legend_item("baseline", fmt::format("explanations shuffled: mean {:.3f}", baseline->balanced_accuracy.value));
+      legend += legend_item("baseline", fmt::format("explanations shuffled: mean {:.3f}", baseline->score.value));
     }
     const std::string label =
-        fmt::format("Histogram of balanced accuracy over latents: {} of {}", s.scorer, s.explainer);
+        fmt::format("Histogram of {} over latents: {} of {}", s.score_name, s.scorer, s.explainer);
     html += fmt::format("<figure><figcaption>{} · {}</figcaption>{}<ul class=\"legend\">{}</ul></figure>\n",
                         html_text(s.scorer), html_text(s.explainer), histogram_svg(front, behind, label), legend);
   }

@@ -15,6 +15,7 @@
 #include "gloss/report/latent_lists.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
+#include "gloss/score/judge.h"
 
 namespace gloss::report {
 namespace {
@@ -217,17 +218,22 @@ void add_explanations(Lines& lines, const Latent& latent) {
   }
 }
 
+/// The scorer's own number, and what it is.
+std::string score_cell(std::string_view scorer, const score::LatentScore& s) {
+  const score::Headline number = score::headline(scorer, s);
+  return fmt::format("{} {}", number.name, with_interval(number.value));
+}
+
 void add_scores(Lines& lines, const Latent& latent) {
   if (latent.scores.empty()) return;
   lines.heading("Scores (95 % intervals)");
   std::vector<std::array<std::string, 8>> table{
-      {"scorer", "explainer", "judge", "balanced accuracy", "recall", "specificity", "precision", "failed"}};
+      {"scorer", "explainer", "judge", "score", "recall", "specificity", "precision", "failed"}};
   for (const store::ScoreRow* row : latent.scores) {
     const score::LatentScore& s = row->score;
-    table.push_back({harmless(row->scorer), harmless(row->explainer), harmless(row->judge),
-                     with_interval(s.balanced_accuracy), rate(s.recall, s.tp, s.tp + s.fn),
-                     rate(s.specificity, s.tn, s.tn + s.fp), rate(s.precision, s.tp, s.tp + s.fp),
-                     std::to_string(s.failed)});
+    table.push_back({harmless(row->scorer), harmless(row->explainer), harmless(row->judge), score_cell(row->scorer, s),
+                     rate(s.recall, s.tp, s.tp + s.fn), rate(s.specificity, s.tn, s.tn + s.fp),
+                     rate(s.precision, s.tp, s.tp + s.fp), std::to_string(s.failed)});
   }
   std::array<std::size_t, 8> widths{};
   for (const auto& cells : table) {

@@ -71,7 +71,7 @@
     if (value === null) box.append(make("span", { class: "none" }, "undefined"));
     else {
       box.append(intervalBar(value, low, high), make("b", {}, fixed(value)));
-      box.title = `balanced accuracy ${fixed(value)} [${fixed(low)}, ${fixed(high)}]; yes where right: ${tp} of ${tp + fn}; no where right: ${tn} of ${tn + fp}`;
+      box.title = `score ${fixed(value)} [${fixed(low)}, ${fixed(high)}]; yes where right: ${tp} of ${tp + fn}; no where right: ${tn} of ${tn + fp}`;
     }
     box.append(make("span", { class: "counts" }, `${tp}/${tp + fn} · ${tn}/${tn + fp}${failed ? ` · ${failed} failed` : ""}`));
     return box;
