@@ -43,7 +43,7 @@ TEST(ShowText, GivesExplanationScoresWithDenominatorsAndExamples) {
   EXPECT_THAT(
       text,
       testing::ContainsRegex(
-          "detection +pattern +pattern +0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
+          "detection +pattern +pattern +balanced accuracy 0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
 }
 
 TEST(ShowText, KeepsLinesOfWindowsWithinTheWidth) {
