@@ -364,9 +364,13 @@ TEST(Check, FindsABitFlippedAnywhereAndTellsWhere) {
   ASSERT_EQ(sound.code, 0) << sound.out << sound.err;
   EXPECT_EQ(nlohmann::json::parse(sound.out)["faults"], 0);
 
-  for (const std::string& name : {std::string("tokens.safetensors"), std::string("tokenizer.json"), kIndex}) {
+  for (const std::string& name :
+       {std::string("tokens.safetensors"), std::string("tokenizer.json"), kIndex,
+        std::string("latents/layers.2/weights.safetensors"), std::string("latents/layers.2/statistics.safetensors"),
+        std::string("latents/layers.2/coder.json"), std::string("manifests/tokens.json"),
+        std::string("manifests/cache-layers.2.json")}) {
     const std::string whole = content(run / name);
-    for (const double place : {0.0, 0.3, 0.9999}) {
+    for (const double place : {0.001, 0.3, 0.9999}) {
       std::string flipped = whole;
       char& byte = flipped[static_cast<std::size_t>(place * static_cast<double>(whole.size() - 1))];
       byte = static_cast<char>(byte ^ 4);

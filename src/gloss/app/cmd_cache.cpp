@@ -22,6 +22,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
+#include "gloss/formats/checked_json.h"
 #include "gloss/index/reader.h"
 #include "gloss/index/writer.h"
 #include "gloss/model/subject_model.h"
@@ -210,7 +211,7 @@ void report_fit(const RunFolder& run, const Cached& c, const sparse::Fit& fit, R
   report.info(describe_line(c.hookpoint, c.coder.info(), fit));
   for (const std::string& doubt : doubts(c.coder.info(), fit))
     report.warn(fmt::format("warning: {}: {}", c.hookpoint, doubt));
-  write_file(fit_file(run, c), describe(c.coder.info(), fit).dump(2) + "\n");
+  write_file(fit_file(run, c), formats::checked_json_text(describe(c.coder.info(), fit)));
 }
 
 /// Measures every coder on the first tokens, special ones left out, always the same ones however often the command was

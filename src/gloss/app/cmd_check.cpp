@@ -1,6 +1,7 @@
 // gloss check: reads every artifact of a run whole, and tells which are what they should be.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -12,8 +13,12 @@
 #include "gloss/app/run_folder.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
+#include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
+#include "gloss/formats/checked_file.h"
+#include "gloss/formats/checked_json.h"
 #include "gloss/formats/json_file.h"
+#include "gloss/index/latent_weights.h"
 #include "gloss/index/reader.h"
 #include "gloss/index/statistics.h"
 #include "gloss/store/store.h"
@@ -25,6 +30,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+
+constexpr const char* kUnchecked = ", without a checksum: an older gloss wrote it";
+constexpr const char* kEmbeddingsHint = "delete it: gloss explain makes it anew";
 
 /// What was found of one artifact: fault is "" when it is sound.
 struct Finding {
@@ -42,6 +50,7 @@ class Check {
     for (const fs::path& spill : spill_folders())
       findings_.push_back({fs::relative(spill, run_.root()).string(), "a cache that was not finished", "",
                            "the same gloss cache command goes on there"});
+    if (fs::exists(run_.embeddings())) of("embeddings.safetensors", [&] { return embeddings(); });
     if (fs::exists(run_.results())) of("results.db", [&] { return results(); });
     for (const fs::path& file : manifests())
       of("manifests/" + file.filename().string(), [&] { return manifest(file); });
@@ -54,6 +63,9 @@ class Check {
     of(folder + "index.safetensors", [&] { return index(hookpoint); });
     if (fs::exists(run_.statistics(hookpoint)))
       of(folder + "statistics.safetensors", [&] { return statistics(hookpoint); });
+    if (fs::exists(run_.weights(hookpoint))) of(folder + "weights.safetensors", [&] { return weights(hookpoint); });
+    const fs::path coder = run_.latents(hookpoint) / "coder.json";
+    if (fs::exists(coder)) of(folder + "coder.json", [&] { return checked(coder); });
   }
   void of(const std::string& artifact, const std::function<std::string()>& work) {
     stop_if_interrupted();
@@ -126,6 +138,36 @@ class Check {
     return fmt::format("of {} latents", statistics.latent_count());
   }
 
+  std::string weights(const std::string& hookpoint) {
+    const auto file = formats::SafeTensors::open(run_.weights(hookpoint));
+    const bool checksums = file.metadata().contains(formats::checksum_key("header"));
+    if (checksums) formats::check_arrays(file, "delete it and run gloss cache again, which makes it anew");
+    const auto weights = index::LatentWeightsReader::open(run_.weights(hookpoint));
+    for (std::uint32_t f = 0; f < weights.latent_count(); ++f) {
+      for (std::size_t list = 0; list < index::kWeightLists; ++list)
+        static_cast<void>(weights.entries(static_cast<index::WeightList>(list), LatentId{f}));
+    }
+    return fmt::format("of {} latents{}", weights.latent_count(), checksums ? "" : kUnchecked);
+  }
+
+  /// A JSON file with a checksum.
+  static std::string checked(const fs::path& file) {
+    static_cast<void>(formats::read_json(file));
+    return formats::check_json_text(read_file(file), file.string()) ? "sound" : std::string("read") + kUnchecked;
+  }
+
+  std::string embeddings() const {
+    const auto file = formats::SafeTensors::open(run_.embeddings());
+    // Any of them: damage to the name of one must not pass for an older file.
+    const bool checksums = std::any_of(file.metadata().begin(), file.metadata().end(),
+                                       [](const auto& entry) { return formats::is_checksum_key(entry.first); });
+    if (checksums) {
+      formats::check_header(file, kEmbeddingsHint);
+      formats::check_arrays(file, kEmbeddingsHint);
+    }
+    return fmt::format("{} windows{}", file.tensor("starts").element_count(), checksums ? "" : kUnchecked);
+  }
+
   std::string results() {
     const store::Store store(run_.results());
     store.verify();
@@ -154,8 +196,9 @@ class Check {
 
   std::string manifest(const fs::path& file) const {
     const Json json = formats::read_json(file);
+    const bool checksum = formats::check_json_text(read_file(file), file.string());
     const formats::Fields fields(json, file.string());
-    return fields.boolean("done") ? "done" : "begun, not finished";
+    return std::string(fields.boolean("done") ? "done" : "begun, not finished") + (checksum ? "" : kUnchecked);
   }
 
   /// Everything below latents/, also what has no index: that is a finding too.

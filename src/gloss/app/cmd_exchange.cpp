@@ -59,9 +59,6 @@ int export_delphi(const ExchangeOptions& o, Context& context) {
     if (losses.too_small > 0)
       context.reporter.warn(fmt::format("{}: {} activations up to 1e-5 are left out, as delphi leaves them out",
                                         hookpoint, losses.too_small));
-    if (losses.empty_splits > 0)
-      context.reporter.info(
-          fmt::format("{}: {} files have no firing and were not written", hookpoint, losses.empty_splits));
   }
   context.reporter.info("not in delphi's format: firings at special tokens, statistics, logit weights, explanations");
   return kDone;

@@ -9,6 +9,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/natural_order.h"
 #include "gloss/base/output_file.h"
+#include "gloss/formats/checked_json.h"
 #include "gloss/formats/json_file.h"
 
 namespace gloss::app {
@@ -92,7 +93,7 @@ Inputs read_inputs(const RunFolder& run, const std::string& stage) { return read
 void write_manifest(const RunFolder& run, const std::string& stage, const Inputs& inputs, bool done) {
   const std::filesystem::path path = run.manifest(stage);
   std::filesystem::create_directories(path.parent_path());
-  write_file(path, Json{{"stage", stage}, {"done", done}, {"inputs", inputs}}.dump(2) + "\n");
+  write_file(path, formats::checked_json_text({{"stage", stage}, {"done", done}, {"inputs", inputs}}));
 }
 
 }  // namespace gloss::app

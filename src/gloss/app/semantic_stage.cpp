@@ -16,6 +16,7 @@
 #include "gloss/base/parallel.h"
 #include "gloss/base/random.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/formats/checked_file.h"
 #include "gloss/formats/safetensors.h"
 #include "gloss/model/sentence_encoder.h"
 
@@ -131,17 +132,23 @@ std::vector<float> embed_all(const Embedder& embed, std::span<const std::uint32_
 void write_rows(const std::filesystem::path& path, const Metadata& metadata, std::span<const std::uint32_t> starts,
                 std::span<const float> rows, std::uint32_t width) {
   using formats::Dtype;
-  formats::SafeTensorsWriter writer(
+  formats::CheckedFileWriter writer(
       path, {{"starts", Dtype::u32, {starts.size()}}, {"rows", Dtype::f32, {starts.size(), width}}}, metadata);
-  writer.write_values(starts);
-  writer.write_values(rows);
+  writer.append_values(0, starts);
+  writer.append_values(1, rows);
   writer.commit();
 }
 
 std::vector<float> read_rows(const std::filesystem::path& path, const Metadata& metadata,
                              std::span<const std::uint32_t> starts, std::uint32_t width) {
   const formats::SafeTensors file = formats::SafeTensors::open(path);
-  const std::string changes = describe_changes(file.metadata(), metadata);
+  Metadata found = file.metadata();
+  if (found.contains(formats::checksum_key("header"))) {
+    formats::check_header(file, "delete it: it is made anew");
+    formats::check_arrays(file, "delete it: it is made anew");
+    std::erase_if(found, [](const auto& entry) { return formats::is_checksum_key(entry.first); });
+  }
+  const std::string changes = describe_changes(found, metadata);
   if (!changes.empty())
     fail_input(path.string(), fmt::format("its windows were embedded otherwise: {}", changes),
                "negatives of a run come from one model; delete it and results.db to start over");

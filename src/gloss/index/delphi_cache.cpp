@@ -172,12 +172,9 @@ DelphiLosses export_delphi(const Reader& reader, std::span<const TokenId> tokens
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       const std::uint64_t kept = count_kept(reader, ranges[i], losses);
       losses.written += kept;
-      if (kept == 0) {
-        ++losses.empty_splits;
-      } else {
-        write_split(reader, tokens, folder / fmt::format("{}_{}.safetensors", ranges[i].first, ranges[i].last),
-                    ranges[i], kept);
-      }
+      // Also without any firing: delphi opens the file of every latent that it is asked for.
+      write_split(reader, tokens, folder / fmt::format("{}_{}.safetensors", ranges[i].first, ranges[i].last), ranges[i],
+                  kept);
       reporter.progress({"export " + reader.hookpoint(), i + 1, ranges.size(), "splits", ""});
     }
     // Last: a folder without it is no finished cache.

@@ -23,9 +23,8 @@ struct DelphiExport {
 /// What delphi's format cannot hold as the index does.
 struct DelphiLosses {
   std::uint64_t written = 0;
-  std::uint64_t too_large = 0;     // above 65,504: written as 65,504
-  std::uint64_t too_small = 0;     // delphi keeps |a| > 1e-5 only: left out
-  std::uint64_t empty_splits = 0;  // without a firing: no file, as delphi leaves none
+  std::uint64_t too_large = 0;  // above 65,504: written as 65,504
+  std::uint64_t too_small = 0;  // delphi keeps |a| > 1e-5 only: left out
 };
 
 /// Writes config.json and the splits into `folder`, the place of one hookpoint. Memory: about 64 MiB, whatever the

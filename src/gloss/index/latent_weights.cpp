@@ -10,13 +10,15 @@
 #include <utility>
 
 #include "gloss/base/error.h"
+#include "gloss/formats/checked_file.h"
 
 namespace gloss::index {
 namespace {
 
 using formats::Dtype;
 
-constexpr std::string_view kFormat = "gloss-latent-weights-1";
+constexpr std::string_view kFormat = "gloss-latent-weights-2";
+constexpr std::string_view kFormatWithoutChecksums = "gloss-latent-weights-1";
 constexpr const char* kMoments = "logit_moments";
 constexpr std::uint64_t kMomentCount = 4;
 constexpr const char* kHint = "the file is damaged: delete it and run gloss cache again, which makes it anew";
@@ -55,7 +57,7 @@ std::string_view value_name_of(WeightList list) { return kNames.at(static_cast<s
 void write_latent_weights(const std::filesystem::path& path, const LatentWeights& weights) {
   const std::vector<std::uint64_t> shape{weights.latents, weights.entries};
   const std::size_t length = std::size_t{weights.latents} * weights.entries;
-  std::vector<formats::SafeTensorsWriter::Declared> declared;
+  std::vector<formats::CheckedFileWriter::Declared> declared;
   for (std::size_t i = 0; i < kWeightLists; ++i) {
     const WeightArrays& list = weights.lists.at(i);
     if (list.id.size() != list.value.size() || (!list.id.empty() && list.id.size() != length))
@@ -68,12 +70,14 @@ void write_latent_weights(const std::filesystem::path& path, const LatentWeights
   std::map<std::string, std::string> metadata = weights.metadata;
   metadata["format"] = kFormat;
   metadata["vocabulary"] = std::to_string(weights.vocabulary);
-  formats::SafeTensorsWriter writer(path, declared, metadata);
+  formats::CheckedFileWriter writer(path, declared, metadata);
+  std::size_t array = 0;
   for (const WeightArrays& list : weights.lists) {
-    writer.write_values(std::span(list.id));
-    writer.write_values(std::span(list.value));
+    if (list.id.empty()) continue;
+    writer.append_values(array++, std::span(list.id));
+    writer.append_values(array++, std::span(list.value));
   }
-  writer.write_values(std::span(weights.logit_moments));
+  if (!weights.logit_moments.empty()) writer.append_values(array, std::span(weights.logit_moments));
   writer.commit();
 }
 
@@ -86,9 +90,12 @@ LatentWeightsReader LatentWeightsReader::parse(MappedFile file) {
   reader.file_ = formats::SafeTensors::parse(std::move(file));
   const auto format = reader.metadata().find("format");
   const std::string found = format == reader.metadata().end() ? std::string() : format->second;
-  if (found != kFormat)
+  if (found == kFormat) {
+    formats::check_header(reader.file_, kHint);
+  } else if (found != kFormatWithoutChecksums) {
     fail_input(reader.file_name(), fmt::format("metadata 'format' is '{}', wanted '{}'", found, kFormat),
                "wanted a weights.safetensors of gloss cache, by this version of gloss");
+  }
   reader.vocabulary_ = metadata_number(reader.file_, "vocabulary");
   reader.read_lists();
   return reader;

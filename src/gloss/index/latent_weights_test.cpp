@@ -128,7 +128,7 @@ TEST(LatentWeights, OtherFilesAndShapesAreRefused) {
   };
   const std::map<std::string, std::string> good{{"format", "gloss-latent-weights-1"}, {"vocabulary", "7"}};
   write({{"x", formats::Dtype::f32, {2, 2}}}, {{"format", "gloss-index-1"}});
-  expect_error(open_error(), "metadata 'format' is 'gloss-index-1', wanted 'gloss-latent-weights-1'\nhint:");
+  expect_error(open_error(), "metadata 'format' is 'gloss-index-1', wanted 'gloss-latent-weights-2'\nhint:");
   write({{"x", formats::Dtype::f32, {2, 2}}}, {{"format", "gloss-latent-weights-1"}, {"vocabulary", "-7"}});
   expect_error(open_error(), "metadata 'vocabulary' is '-7', wanted a whole number");
   write({{"x", formats::Dtype::f32, {2, 2}}}, good);

@@ -9,6 +9,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/hash.h"
+#include "gloss/formats/checked_file.h"
 
 namespace gloss::text {
 namespace {
@@ -16,7 +17,9 @@ namespace {
 using formats::Dtype;
 using formats::SafeTensors;
 
-constexpr std::string_view kFormat = "gloss-tokens-1";
+constexpr std::string_view kFormat = "gloss-tokens-2";
+constexpr std::string_view kFormatWithoutChecksums = "gloss-tokens-1";
+constexpr const char* kDamaged = "the file is damaged: remove it and make it again";
 constexpr std::uint64_t kMaxTokens = (std::uint64_t{1} << 32) - 1;  // positions are 32-bit numbers
 
 std::string fingerprint_of(std::span<const TokenId> tokens, std::span<const std::uint32_t> documents) {
@@ -55,7 +58,11 @@ TokenFile TokenFile::open(const std::filesystem::path& path) {
   t.file_ = SafeTensors::open(path);
   const std::string& name = t.file_.file_name();
   const std::string& format = metadata(t.file_, "format");
-  if (format != kFormat) fail_input(name, fmt::format("metadata 'format' is '{}', wanted '{}'", format, kFormat));
+  if (format == kFormat) {
+    formats::check_header(t.file_, kDamaged);
+  } else if (format != kFormatWithoutChecksums) {
+    fail_input(name, fmt::format("metadata 'format' is '{}', wanted '{}'", format, kFormat));
+  }
   t.ctx_len_ = read_ctx_len(t.file_);
   const auto& shape = t.file_.tensor("document").shape;
   if (shape.size() != 1 || shape[0] > kMaxTokens / t.ctx_len_)
@@ -83,8 +90,7 @@ TokenFile TokenFile::open(const std::filesystem::path& path) {
 void TokenFile::verify() const {
   const std::string found = fingerprint_of(tokens_, documents_);
   if (found != fingerprint_)
-    fail_input(file_.file_name(), fmt::format("its tokens hash to {}, but it says {}", found, fingerprint_),
-               "the file is damaged: remove it and make it again");
+    fail_input(file_.file_name(), fmt::format("its tokens hash to {}, but it says {}", found, fingerprint_), kDamaged);
 }
 
 void write_token_file(const std::filesystem::path& path, std::span<const TokenId> tokens,
@@ -99,11 +105,11 @@ void write_token_file(const std::filesystem::path& path, std::span<const TokenId
                                               {"ctx_len", std::to_string(ctx_len)},
                                               {"fingerprint", fingerprint_of(tokens, documents)}};
   metadata.insert(made_with.begin(), made_with.end());
-  formats::SafeTensorsWriter file(
+  formats::CheckedFileWriter file(
       path, {{"tokens", Dtype::u32, {documents.size(), ctx_len}}, {"document", Dtype::u32, {documents.size()}}},
       metadata);
-  file.write_values(tokens);
-  file.write_values(documents);
+  file.append_values(0, tokens);
+  file.append_values(1, documents);
   file.commit();
 }
 
