@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -33,6 +31,7 @@ using gloss::llm::Answer;
 using gloss::llm::Received;
 using gloss::llm::ScriptedServer;
 using gloss::testing::Outcome;
+using gloss::testing::run_for;
 using gloss::testing::run_gloss;
 using gloss::testing::TemporaryFolder;
 using nlohmann::json;
@@ -261,35 +260,6 @@ TEST(Providers, ABatchFileIsPaidForElsewhereAndFoundHere) {
   batch({"explain", run, "--latents", "random:8"}, true);
   batch({"score", run, "--shuffled", "none", "--answers", "text"}, true);
   EXPECT_EQ(model.repeated(), 0U);
-}
-
-/// Starts gloss and kills it after a while; gives whether it had ended by itself.
-bool run_for(const std::vector<std::string>& arguments, std::chrono::milliseconds time, int* code) {
-  const pid_t child = fork();
-  if (child == 0) {
-    std::vector<std::string> all = arguments;
-    all.insert(all.begin(), GLOSS_PROGRAM);
-    std::vector<char*> pointers;
-    for (std::string& a : all) pointers.push_back(a.data());
-    pointers.push_back(nullptr);
-    static_cast<void>(freopen("/dev/null", "w", stdout));
-    static_cast<void>(freopen("/dev/null", "w", stderr));
-    execv(GLOSS_PROGRAM, pointers.data());
-    _exit(127);
-  }
-  const auto until = std::chrono::steady_clock::now() + time;
-  int status = 0;
-  for (;;) {
-    if (waitpid(child, &status, WNOHANG) == child) break;
-    if (std::chrono::steady_clock::now() > until) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-      return false;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return true;
 }
 
 /// GLOSS_KILLS: how many.

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
+#include <thread>
 
 namespace gloss::testing {
 namespace {
@@ -20,6 +21,17 @@ struct Pipe {
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
   }
 };
+
+[[noreturn]] void execute(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  std::string program = GLOSS_PROGRAM;
+  argv.push_back(program.data());
+  std::vector<std::string> copies = arguments;
+  for (std::string& a : copies) argv.push_back(a.data());
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  std::_Exit(98);
+}
 
 [[noreturn]] void become_gloss(const std::vector<std::string>& arguments, const RunOptions& options, const Pipe& out,
                                const Pipe& err) {
@@ -32,14 +44,7 @@ struct Pipe {
     std::signal(SIGXFSZ, SIG_IGN);
   }
   if (options.progress_as_terminal) ::setenv("GLOSS_PROGRESS", "terminal", 1);
-  std::vector<char*> argv;
-  std::string program = GLOSS_PROGRAM;
-  argv.push_back(program.data());
-  std::vector<std::string> copies = arguments;
-  for (std::string& a : copies) argv.push_back(a.data());
-  argv.push_back(nullptr);
-  ::execv(program.c_str(), argv.data());
-  std::_Exit(98);
+  execute(arguments);
 }
 
 /// Appends what is there to `text`; false at the end of the stream.
@@ -77,6 +82,28 @@ Outcome run_gloss(const std::vector<std::string>& arguments, const RunOptions& o
   ::waitpid(child, &status, 0);
   outcome.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return outcome;
+}
+
+bool run_for(const std::vector<std::string>& arguments, std::chrono::milliseconds time, int* code) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int nowhere = ::open("/dev/null", O_WRONLY);
+    ::dup2(nowhere, STDOUT_FILENO);
+    ::dup2(nowhere, STDERR_FILENO);
+    execute(arguments);
+  }
+  const auto until = std::chrono::steady_clock::now() + time;
+  int status = 0;
+  while (::waitpid(child, &status, WNOHANG) != child) {
+    if (std::chrono::steady_clock::now() > until) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return true;
 }
 
 TemporaryFolder::TemporaryFolder(const std::string& name) {

@@ -1,5 +1,6 @@
 #pragma once
 /// Runs build/gloss as a user would: another process, its output caught.
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -21,6 +22,10 @@ struct RunOptions {
   std::uint64_t file_limit_bytes = 0;  // 0 = none; files that would grow beyond are refused, as on a full disk
 };
 Outcome run_gloss(const std::vector<std::string>& arguments, const RunOptions& options = {});
+
+/// Runs gloss and kills it (SIGKILL) after `time`; whether it ended by itself before, and then its exit code. Its
+/// output goes nowhere.
+bool run_for(const std::vector<std::string>& arguments, std::chrono::milliseconds time, int* code);
 
 /// A new empty folder below the build tree, removed when the object goes.
 class TemporaryFolder {
