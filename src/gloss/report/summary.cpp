@@ -57,6 +57,8 @@ using Firings = std::map<std::pair<std::string_view, LatentId>, double>;
 
 score::Interval weighted_accuracy(const Rows& rows, const Firings& firings, std::uint64_t seed) {
   std::vector<double> values, weights;
+  values.reserve(rows.size());
+  weights.reserve(rows.size());
   for (const store::ScoreRow* row : rows) {
     const auto found = firings.find({row->hookpoint, row->score.latent});
     values.push_back(row->score.balanced_accuracy.value);
@@ -71,6 +73,7 @@ std::vector<MeasureSummary> measures_of(const Rows& rows, std::uint64_t seed) {
     for (const score::Measure& m : row->score.measures) values[m.name].push_back(m.value.value);
   }
   std::vector<MeasureSummary> measures;
+  measures.reserve(values.size());
   for (const auto& [name, found] : values)
     measures.push_back({name, found.size(), score::mean_over_latents(found, seed)});
   return measures;
