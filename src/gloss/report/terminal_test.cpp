@@ -40,10 +40,9 @@ TEST(ShowText, GivesExplanationScoresWithDenominatorsAndExamples) {
       text, AllOf(HasSubstr("layers.2 latent 1\n"), HasSubstr("the token \" of\" after"),
                   HasSubstr("balanced accuracy"), HasSubstr("shuffled:pattern"), HasSubstr("Accuracy by decile"),
                   HasSubstr("Q10"), HasSubstr("Q1 "), HasSubstr("<<of>>"), HasSubstr("Windows in which it is silent")));
-  EXPECT_THAT(
-      text,
-      testing::ContainsRegex(
-          "detection +pattern +pattern +balanced accuracy 0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
+  EXPECT_THAT(text,
+              testing::ContainsRegex("detection +pattern +pattern +balanced accuracy "
+                                     "0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
 }
 
 TEST(ShowText, KeepsLinesOfWindowsWithinTheWidth) {
