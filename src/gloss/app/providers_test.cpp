@@ -9,22 +9,17 @@
 
 #include "gloss/app/llm_options.h"
 #include "gloss/base/error.h"
+#include "gloss/base/testing.h"
 
 namespace gloss::app {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
-class Providers : public testing::Test {
+class Providers : public ::testing::Test {
  protected:
-  Providers() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gloss-providers-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    file_ = folder_ / "providers.toml";
-  }
-  ~Providers() override { std::filesystem::remove_all(folder_); }
   std::vector<Provider> read(const std::string& text) {
     std::ofstream(file_) << text;
     return read_providers(file_);
@@ -41,13 +36,14 @@ class Providers : public testing::Test {
   static const Provider& row(const std::vector<Provider>& rows, const std::string& name) {
     return *std::find_if(rows.begin(), rows.end(), [&](const Provider& p) { return p.name == name; });
   }
-  std::filesystem::path folder_, file_;
+  const ::gloss::testing::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path(), file_ = folder_ / "providers.toml";
 };
 
 TEST_F(Providers, AreBuiltInWithoutAFile) {
   std::vector<std::string> names;
   for (const Provider& p : read_providers(folder_ / "none.toml")) names.push_back(p.name);
-  EXPECT_THAT(names, testing::ElementsAre("anthropic", "llama-server", "openai", "openrouter", "together", "vllm"));
+  EXPECT_THAT(names, ::testing::ElementsAre("anthropic", "llama-server", "openai", "openrouter", "together", "vllm"));
   const auto rows = read_providers("");
   EXPECT_EQ(row(rows, "anthropic").dialect, "anthropic");
   EXPECT_TRUE(row(rows, "openai").prices_of("gpt-4o-mini").known());

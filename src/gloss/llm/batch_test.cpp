@@ -10,31 +10,17 @@
 #include <sstream>
 
 #include "gloss/base/error.h"
+#include "gloss/base/testing.h"
+#include "gloss/llm/client_testing.h"
 
 namespace gloss::llm {
 namespace {
 
 using nlohmann::json;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class MapCache : public ReplyCache {
- public:
-  std::optional<Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() || !found->second.ok() ? std::nullopt : std::optional(found->second);
-  }
-  void put(const Reply& reply) override { replies[reply.hash] = reply; }
-  std::map<std::string, Reply> replies;
-};
-
-class Batch : public testing::Test {
+class Batch : public ::testing::Test {
  protected:
-  Batch() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gloss-batch-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~Batch() override { std::filesystem::remove_all(folder_); }
-
   static Request ask(const std::string& text, bool choices = false) {
     Request request;
     request.messages = {{"system", "be exact"}, {"user", text}};
@@ -77,7 +63,8 @@ class Batch : public testing::Test {
     return "no error";
   }
 
-  std::filesystem::path folder_;
+  const ::gloss::testing::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
   MapCache cache_;
 };
 

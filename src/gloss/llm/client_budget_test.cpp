@@ -10,38 +10,13 @@
 
 #include "gloss/base/error.h"
 #include "gloss/llm/client.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/scripted_server.h"
 
 namespace gloss::llm {
 namespace {
 
 using testing::HasSubstr;
-
-class MapCache : public ReplyCache {
- public:
-  std::optional<Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() ? std::nullopt : std::optional(found->second);
-  }
-  void put(const Reply& reply) override { replies[reply.hash] = reply; }
-
-  std::map<std::string, Reply> replies;
-};
-
-ClientOptions options_for(const ScriptedServer& server) {
-  ClientOptions o;
-  o.url = server.url();
-  o.backoff_ms = 1;
-  return o;
-}
-
-Request ask(std::string text) { return {{{"user", std::move(text)}}, 16, 0.0}; }
-
-Answer raw(std::string body) {
-  Answer answer;
-  answer.body = std::move(body);
-  return answer;
-}
 
 /// An answer that was charged for with 100 tokens of prompt, 60 of them cached, and 10 of reply.
 Answer charged() {

@@ -10,6 +10,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/llm/client.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/pace.h"
 #include "gloss/llm/protocol.h"
 #include "gloss/llm/scripted_server.h"
@@ -29,25 +30,10 @@ class NoCache : public ReplyCache {
   int stored = 0;
 };
 
-ClientOptions options_for(const ScriptedServer& server) {
-  ClientOptions o;
-  o.url = server.url();
-  o.backoff_ms = 1;
+ClientOptions three_tries(const ScriptedServer& server) {
+  ClientOptions o = options_for(server);
   o.attempts = 3;
   return o;
-}
-
-Request ask(std::string text) { return {{{"user", std::move(text)}}, 16, 0.0}; }
-
-Answer with(Answer answer, void (*change)(Answer&)) {
-  change(answer);
-  return answer;
-}
-
-Answer raw(std::string body) {
-  Answer answer;
-  answer.body = std::move(body);
-  return answer;
 }
 
 /// A server that gives these answers in turn, the last one again and again.
@@ -58,13 +44,13 @@ ScriptedServer::Script in_turn(std::vector<Answer> answers) {
 }
 
 Answer slow() {
-  return with(completion("late"), [](Answer& a) { a.delay = std::chrono::seconds(20); });
+  return changed(completion("late"), [](Answer& a) { a.delay = std::chrono::seconds(20); });
 }
 Answer cut() {
-  return with(completion("a long enough text"), [](Answer& a) { a.cut_at = 30; });
+  return changed(completion("a long enough text"), [](Answer& a) { a.cut_at = 30; });
 }
 Answer hang_up() {
-  return with(completion(""), [](Answer& a) { a.hang_up = true; });
+  return changed(completion(""), [](Answer& a) { a.hang_up = true; });
 }
 
 Answer dribbling(int pause_ms) {
@@ -136,7 +122,7 @@ TEST(ClientFaults, EachHasItsOutcomeAndNumberOfRequests) {
   for (const Case& c : cases()) {
     ScriptedServer server(in_turn(c.answers));
     NoCache cache;
-    ClientOptions o = options_for(server);
+    ClientOptions o = three_tries(server);
     o.timeout_ms = c.timeout_ms;
     Client client(o, cache);
     int calls = 0;
@@ -161,7 +147,7 @@ TEST(ClientFaults, EachHasItsOutcomeAndNumberOfRequests) {
 TEST(ClientFaults, AConnectionClosedWithoutAnAnswerIsTriedAgain) {
   ScriptedServer server(in_turn({hang_up(), hang_up(), completion("yes")}));
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   Reply got;
   client.submit(ask("hello"), [&](const Reply& r) { got = r; });
   client.run();
@@ -172,7 +158,7 @@ TEST(ClientFaults, AConnectionClosedWithoutAnAnswerIsTriedAgain) {
 TEST(ClientFaults, AServerThatAlwaysHangsUpFailsTheRequest) {
   ScriptedServer server(in_turn({hang_up()}));
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   Reply got;
   client.submit(ask("hello"), [&](const Reply& r) { got = r; });
   client.run();
@@ -187,7 +173,7 @@ TEST(ClientFaults, AResetConnectionIsTriedAgain) {
   reset.reset = true;
   ScriptedServer server(in_turn({reset, reset, completion("yes")}));
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   Reply got;
   client.submit(ask("hello"), [&](const Reply& r) { got = r; });
   client.run();
@@ -219,7 +205,7 @@ TEST(ClientFaults, OneBadRequestDoesNotHarmTheOthers) {
     return completion(text);
   });
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   int answered = 0, failed = 0;
   for (int i = 0; i < 50; ++i) {
     client.submit(ask(std::to_string(i)), [&, i](const Reply& r) {
@@ -243,7 +229,7 @@ TEST(ClientFaults, RetryAfterInSecondsIsObeyedByAllRequests) {
     return answer;
   });
   NoCache cache;
-  ClientOptions o = options_for(server);
+  ClientOptions o = three_tries(server);
   o.in_flight = 1;
   Client client(o, cache);
   const auto begin = Clock::now();
@@ -274,7 +260,7 @@ TEST(ClientFaults, RetryAfterAsADateIsObeyed) {
     return answer;
   });
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   const auto begin = Clock::now();
   client.submit(ask("hello"), [&](const Reply& r) { EXPECT_TRUE(r.ok()) << r.failure; });
   client.run();
@@ -289,7 +275,7 @@ TEST(ClientFaults, ARetryAfterThatMakesNoSenseIsIgnored) {
     busy.headers = {{"Retry-After", value}};
     ScriptedServer server(in_turn({busy, completion("yes")}));
     NoCache cache;
-    Client client(options_for(server), cache);
+    Client client(three_tries(server), cache);
     const auto begin = Clock::now();
     client.submit(ask("hello"), [&](const Reply& r) { EXPECT_TRUE(r.ok()) << value; });
     client.run();
@@ -300,7 +286,7 @@ TEST(ClientFaults, ARetryAfterThatMakesNoSenseIsIgnored) {
 TEST(ClientFaults, PausesAreThoseOfTheSeed) {
   ScriptedServer server(in_turn({error_answer(500, "oops")}));
   NoCache cache;
-  ClientOptions o = options_for(server);
+  ClientOptions o = three_tries(server);
   o.backoff_ms = 100;
   o.attempts = 4;
   Client client(o, cache);
@@ -322,7 +308,7 @@ TEST(ClientFaults, ARefusedKeyEndsTheRunWithoutShowingIt) {
       return error_answer(status, "bad key: " + r.headers.at("authorization"));  // servers may repeat it
     });
     NoCache cache;
-    ClientOptions o = options_for(server);
+    ClientOptions o = three_tries(server);
     o.api_key = "sk-secret-0123456789";
     o.in_flight = 1;
     Client client(o, cache);
@@ -346,7 +332,7 @@ TEST(ClientFaults, AFailureDoesNotShowTheKey) {
   ScriptedServer server(
       [](const Received& r, std::size_t) { return error_answer(400, "you sent " + r.headers.at("authorization")); });
   NoCache cache;
-  ClientOptions o = options_for(server);
+  ClientOptions o = three_tries(server);
   o.api_key = "sk-secret-0123456789";
   Client client(o, cache);
   Reply got;
@@ -360,7 +346,7 @@ TEST(ClientFaults, ARefusedKeyAtTheStartIsAnError) {
   server.set_models_script([](const Received&, std::size_t) { return error_answer(401, "who are you?"); });
   NoCache cache;
   try {
-    Client client(options_for(server), cache);
+    Client client(three_tries(server), cache);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::failed);
@@ -372,7 +358,7 @@ TEST(ClientFaults, ARefusedKeyAtTheStartIsAnError) {
 
 TEST(ClientFaults, NobodyThereAtTheStartIsAnErrorAtOnce) {
   auto server = std::make_unique<ScriptedServer>(in_turn({completion("")}));
-  ClientOptions o = options_for(*server);
+  ClientOptions o = three_tries(*server);
   o.backoff_ms = 10'000;
   server.reset();  // nobody listens on its port now
   NoCache cache;
@@ -394,7 +380,7 @@ TEST(ClientFaults, AServerThatIsStillLoadingIsAskedAgain) {
     return n < 2 ? error_answer(503, "loading model") : raw(R"({"data":[{"id":"m"}]})");
   });
   NoCache cache;
-  EXPECT_EQ(Client(options_for(server), cache).model(), "m");
+  EXPECT_EQ(Client(three_tries(server), cache).model(), "m");
 }
 
 TEST(ClientFaults, AServerWithoutModelsIsNoSuchServer) {
@@ -402,7 +388,7 @@ TEST(ClientFaults, AServerWithoutModelsIsNoSuchServer) {
   server.set_models_script([](const Received&, std::size_t) { return error_answer(404, "File Not Found"); });
   NoCache cache;
   try {
-    Client client(options_for(server), cache);
+    Client client(three_tries(server), cache);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::failed);
@@ -415,10 +401,10 @@ TEST(ClientFaults, AServerWithoutModelsIsNoSuchServer) {
 
 TEST(ClientFaults, AServerThatGoesAwayEndsTheRunAndLosesNothing) {
   auto server = std::make_unique<ScriptedServer>([](const Received& r, std::size_t) {
-    return with(completion(last_message(r)), [](Answer& a) { a.close = true; });
+    return changed(completion(last_message(r)), [](Answer& a) { a.close = true; });
   });
   NoCache cache;
-  ClientOptions o = options_for(*server);
+  ClientOptions o = three_tries(*server);
   o.in_flight = 1;
   Client client(o, cache);
   int done = 0;
@@ -451,7 +437,7 @@ TEST(ClientFaults, RedirectsAreNotFollowed) {
     return answer;
   });
   NoCache cache;
-  ClientOptions o = options_for(server);
+  ClientOptions o = three_tries(server);
   o.api_key = "sk-secret-0123456789";
   Client client(o, cache);
   Reply got;
@@ -465,7 +451,7 @@ TEST(ClientFaults, RedirectsAreNotFollowed) {
 TEST(ClientFaults, AReplyBeyondTheLimitIsCutOffAndFailed) {
   ScriptedServer server(in_turn({raw(std::string((std::size_t{16} << 20) + 1, ' ')), completion("yes")}));
   NoCache cache;
-  Client client(options_for(server), cache);
+  Client client(three_tries(server), cache);
   Reply got;
   client.submit(ask("hello"), [&](const Reply& r) { got = r; });
   client.run();
@@ -480,7 +466,7 @@ TEST(ClientFaults, AReplyCutAtAnyByteIsNeverTakenForAnAnswer) {
     part.cut_at = n;
     ScriptedServer server(in_turn({part}));
     NoCache cache;
-    ClientOptions o = options_for(server);
+    ClientOptions o = three_tries(server);
     o.attempts = 1;
     Client client(o, cache);
     client.submit(ask("hello"), [&](const Reply& r) { EXPECT_FALSE(r.ok()) << "cut at byte " << n; });

@@ -14,6 +14,7 @@
 
 #include "gloss/base/random.h"
 #include "gloss/llm/client.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/scripted_server.h"
 
 namespace gloss::llm {
@@ -21,28 +22,15 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class MapCache : public ReplyCache {
+/// A reply is paid for once.
+class OnceCache : public MapCache {
  public:
-  std::optional<Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() ? std::nullopt : std::optional(found->second);
-  }
   void put(const Reply& reply) override { EXPECT_TRUE(replies.emplace(reply.hash, reply).second) << "paid for twice"; }
-  std::map<std::string, Reply> replies;
 };
 
-Answer raw(std::string body) {
-  Answer answer;
-  answer.body = std::move(body);
-  return answer;
-}
 Answer busy(int status, const char* seconds) {
   Answer answer = error_answer(status, "busy");
   answer.headers = {{"Retry-After", seconds}};
-  return answer;
-}
-Answer changed(Answer answer, void (*change)(Answer&)) {
-  change(answer);
   return answer;
 }
 
@@ -111,7 +99,7 @@ TEST(ClientStorm, EveryRequestEndsOnceAndTheTotalsAreTheServers) {
   const char* wanted = std::getenv("GLOSS_STORM_REQUESTS");
   const std::size_t count = wanted == nullptr ? 5000 : std::strtoul(wanted, nullptr, 10);
   Books books;
-  MapCache cache;
+  OnceCache cache;
   std::vector<int> ended(count, 0);
   std::size_t answered = 0, failed = 0;
   std::map<std::string, std::string> reasons;

@@ -1,4 +1,5 @@
 #include "gloss/llm/client.h"
+#include "gloss/llm/client_testing.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,26 +24,6 @@ namespace {
 using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::Not;
-
-class MapCache : public ReplyCache {
- public:
-  std::optional<Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() ? std::nullopt : std::optional(found->second);
-  }
-  void put(const Reply& reply) override { replies[reply.hash] = reply; }
-
-  std::map<std::string, Reply> replies;
-};
-
-ClientOptions options_for(const ScriptedServer& server) {
-  ClientOptions o;
-  o.url = server.url();
-  o.backoff_ms = 1;
-  return o;
-}
-
-Request ask(std::string text) { return {{{"user", std::move(text)}}, 16, 0.0}; }
 
 Answer echo(const Received& request, std::size_t) { return completion("re: " + last_message(request)); }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/base/error.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/protocol.h"
 
 namespace gloss::llm {
@@ -154,16 +155,8 @@ TEST(Anthropic, TakesTextAndAllKindsOfTokens) {
   EXPECT_EQ(o.reply.completion_tokens, 7U);
 }
 
-struct Fault {
-  long status;
-  const char* body;
-  Ending ending;
-  const char* failure;
-  bool refused = false;
-};
-
 TEST(Anthropic, SaysWhatIsWrongAndWhetherToTryAgain) {
-  const Fault faults[] = {
+  const ReadFault faults[] = {
       {200, "", Ending::try_again, "the reply of 0 bytes is not JSON"},
       {200, "[]", Ending::failed, "the reply holds no list of content"},
       {200, R"({"content":[]})", Ending::failed, "the reply has no content (finish_reason not given)", true},
@@ -181,7 +174,7 @@ TEST(Anthropic, SaysWhatIsWrongAndWhetherToTryAgain) {
       {401, R"({"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}})",
        Ending::key_refused, "the server answered 401: invalid x-api-key"},
   };
-  for (const Fault& f : faults) {
+  for (const ReadFault& f : faults) {
     const Outcome o = find_dialect("anthropic").read(f.status, f.body, {});
     EXPECT_EQ(o.ending, f.ending) << f.body;
     EXPECT_EQ(o.reply.failure, f.failure) << f.body;

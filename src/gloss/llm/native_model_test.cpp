@@ -16,6 +16,7 @@
 #include "gloss/base/output_file.h"
 #include "gloss/base/testing.h"
 #include "gloss/llm/chat_template.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/model/subject_model.h"
 #include "gloss/text/tokenizer.h"
 
@@ -28,16 +29,6 @@ using testing::TemporaryFolder;
 namespace fs = std::filesystem;
 
 constexpr double kNear = 2e-5;  // of probabilities: rounding of f32 logits
-
-class MemoryCache : public ReplyCache {
- public:
-  std::optional<Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() ? std::nullopt : std::optional(found->second);
-  }
-  void put(const Reply& reply) override { replies[reply.hash] = reply; }
-  std::map<std::string, Reply> replies;
-};
 
 /// small-model, told that it may read longer texts than it was trained on: what it says is nonsense all the same.
 class Native : public ::testing::Test {
@@ -76,7 +67,7 @@ class Native : public ::testing::Test {
     return replies;
   }
   Reply alone(const Request& request) {
-    MemoryCache cache;
+    MapCache cache;
     NativeModel model(options(), cache);
     return run(model, {request}).front();
   }
@@ -112,7 +103,7 @@ class Native : public ::testing::Test {
 };
 
 TEST_F(Native, ProbabilitiesOfChoicesAreThoseOfTheirTokensOneAfterTheOther) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   Request numbers = ask("Is it so?"), words = ask("Where is it?");
   numbers.choices = {"0", "1"};
@@ -189,7 +180,7 @@ TEST_F(Native, WhatElseIsQueuedAndInWhichOrderChangesNothing) {
     NativeOptions with = options();
     if (way == 1) with.batch = 2;
     if (way == 2) with.memory_bytes = 1 << 10;  // nothing is kept, one reply at a time
-    MemoryCache cache;
+    MapCache cache;
     NativeModel model(with, cache);
     std::vector<Request> asked = requests;
     if (way == 3) std::reverse(asked.begin(), asked.end());
@@ -211,7 +202,7 @@ TEST_F(Native, WhatElseIsQueuedAndInWhichOrderChangesNothing) {
 }
 
 TEST_F(Native, WhatWasSharedIsKeptForLaterRequests) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   const std::vector<Reply> first = run(model, {judge(1, 1), judge(1, 2)});
   const std::uint64_t before = model.totals().computed_tokens;
@@ -223,7 +214,7 @@ TEST_F(Native, WhatWasSharedIsKeptForLaterRequests) {
 }
 
 TEST_F(Native, ARepliedRequestIsNotComputedAgain) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   const std::vector<Request> requests = {judge(1, 1), ask("Say it."), judge(1, 1)};
   const std::vector<Reply> first = run(model, requests);
@@ -271,7 +262,7 @@ TEST_F(Native, RepliesEndAtStopTextsAndAtTheirLength) {
 }
 
 TEST_F(Native, WhatCannotBeReadFailsAlone) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   std::string text;
   for (int i = 0; i < 2000; ++i) text += fmt::format("{} ", i);
@@ -292,7 +283,7 @@ TEST_F(Native, AChatTemplateThatRefusesTheMessagesFailsTheRequest) {
 }
 
 TEST_F(Native, CallbacksMaySubmitMore) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   int answered = 0;
   std::function<void(int)> next = [&](int i) {
@@ -314,7 +305,7 @@ TEST_F(Native, CallbacksMaySubmitMore) {
 }
 
 TEST_F(Native, AnInterruptKeepsWhatIsQueuedAndTheNextRunGoesOn) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model(options(), cache);
   std::vector<std::string> texts(4);
   for (int i = 0; i < 4; ++i) {
@@ -343,7 +334,7 @@ TEST_F(Native, AnInterruptKeepsWhatIsQueuedAndTheNextRunGoesOn) {
 }
 
 TEST_F(Native, IsNamedByFolderAndFingerprint) {
-  MemoryCache cache;
+  MapCache cache;
   NativeModel model({.folder = folder_.path() / ""}, cache);
   EXPECT_EQ(model.model(),
             fmt::format("{}@{}", folder_.path().filename().string(), reference().fingerprint().substr(0, 8)));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gloss/base/error.h"
+#include "gloss/llm/client_testing.h"
 
 namespace gloss::llm {
 namespace {
@@ -60,16 +61,8 @@ TEST(ReadCompletion, JoinsTextParts) {
   EXPECT_EQ(o.reply.text, "ab");
 }
 
-struct Fault {
-  long status;
-  const char* body;
-  Ending ending;
-  const char* failure;
-  bool refused = false;
-};
-
 TEST(ReadCompletion, SaysWhatIsWrongAndWhetherToTryAgain) {
-  const Fault faults[] = {
+  const ReadFault faults[] = {
       {200, "", Ending::try_again, "the reply of 0 bytes is not JSON"},
       {200, R"({"choices":[{"mess)", Ending::try_again, "the reply of 18 bytes is not JSON"},
       {200, "<html>busy</html>", Ending::try_again, "the reply of 17 bytes is not JSON"},
@@ -100,7 +93,7 @@ TEST(ReadCompletion, SaysWhatIsWrongAndWhetherToTryAgain) {
       {503, "", Ending::try_again, "the server answered 503"},
       {501, "", Ending::failed, "the server answered 501"},
   };
-  for (const Fault& f : faults) {
+  for (const ReadFault& f : faults) {
     const Outcome o = read_completion(f.status, f.body);
     EXPECT_EQ(o.ending, f.ending) << f.status << " " << f.body;
     EXPECT_EQ(o.reply.failure, f.failure) << f.status << " " << f.body;

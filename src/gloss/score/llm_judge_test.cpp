@@ -18,6 +18,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/random.h"
 #include "gloss/explain/text_fixture.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/scripted_server.h"
 
 namespace gloss::score {
@@ -29,17 +30,6 @@ using explain::byte_window;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-class MapCache : public llm::ReplyCache {
- public:
-  std::optional<llm::Reply> find(std::string_view hash) override {
-    const auto found = replies.find(std::string(hash));
-    return found == replies.end() ? std::nullopt : std::optional(found->second);
-  }
-  void put(const llm::Reply& reply) override { replies[reply.hash] = reply; }
-
-  std::map<std::string, llm::Reply> replies;
-};
 
 /// The numbered windows of a prompt, read back.
 std::vector<std::string> windows_in(const std::string& prompt) {
@@ -114,7 +104,7 @@ class Judging {
   std::string prompt(std::size_t i) const { return llm::last_message(server_.requests().at(i)); }
   const llm::ScriptedServer& server() const { return server_; }
 
-  MapCache cache;
+  llm::MapCache cache;
 
  private:
   std::vector<std::string> texts_;
@@ -352,7 +342,7 @@ TEST(LlmJudge, NoQuestionsAreAnsweredAtOnce) {
 
 TEST(LlmJudge, RefusesToScoreAFailedExplanation) {
   llm::ScriptedServer server(oracle("glad"));
-  MapCache cache;
+  llm::MapCache cache;
   llm::ClientOptions options;
   options.url = server.url();
   llm::Client client(options, cache);
