@@ -261,7 +261,18 @@ void print(const Planning& p, Context& context) {
     context.reporter.info("no prices are known: --prices IN,CACHED,OUT, or a provider that has them");
 }
 
+/// Their questions are made of other windows than a plan draws, or no language model judges them.
+void check_scorers(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const score::Scorer scorer = score::parse_scorer(name);
+    if (score::is_choice(scorer) || score::is_ranking(scorer) || scorer == score::Scorer::neighbours)
+      throw Error(ErrorKind::usage, "", fmt::format("scorer '{}' cannot be planned yet", name),
+                  "detection, fuzz and its variants can");
+  }
+}
+
 int plan_command(PlanCommand& o, Context& context) {
+  check_scorers(o.scorers);
   const explain::PromptMethod method = explain::PromptMethod::parse(o.explainer);
   const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
   const RunFolder run(o.run);
