@@ -37,7 +37,7 @@ constexpr std::uint32_t kInfinityBits = 0x7F800000U;
 constexpr const char* kHint = "delete the spill folder to begin the cache of this hookpoint again";
 
 /// f16 bits; what would round to 0 is the smallest f16, since a firing must stay one.
-std::uint16_t positive_half(float value) { return std::max<std::uint16_t>(half_from_float(value), 1); }
+std::uint16_t positive_half(float value) { return std::max<std::uint16_t>(half_from_positive(value), 1); }
 
 std::uint64_t bytes_of_tables(const WriterOptions& options) {
   return kBytesPerLatent * (std::uint64_t{options.latent_count} + 1);
