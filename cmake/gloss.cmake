@@ -94,9 +94,11 @@ function(gloss_check_owners)
 endfunction()
 
 # What is not worth a second look of the optimizer: the command line and the tests themselves. It takes half the time of
-# compiling them; what they call is compiled in full.
+# compiling them (also with the checks of sanitizers, which are many lines to optimise); what they call is compiled in full.
 function(gloss_compile_quickly target)
-  if(CMAKE_BUILD_TYPE STREQUAL Release)
+  if(GLOSS_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  elseif(CMAKE_BUILD_TYPE STREQUAL Release)
     target_compile_options(${target} PRIVATE -O1)
   endif()
 endfunction()

@@ -184,13 +184,28 @@ std::vector<TaskGroup> open_tasks(const Scoring& s) {
 struct Asked {
   std::vector<examples::Window> silent;
   score::Strata strata;
+  double strong = 0.0;  // of generation: what the weakest window of the fifth of ten quantiles reaches, of M
 };
+
+/// The weakest of the windows drawn from the quantile in the middle (the fifth of ten), as a part of the largest
+/// activation; 1 where there is none.
+double middle_strength(const examples::LatentExamples& found, std::uint32_t quantiles) {
+  float weakest = found.max_activation;
+  for (const auto* split : {&found.explain, &found.test}) {
+    for (const examples::Window& w : *split) {
+      if (w.quantile == (quantiles + 1) / 2) weakest = std::min(weakest, w.max);
+    }
+  }
+  return found.max_activation > 0.0F ? double{weakest} / double{found.max_activation} : 1.0;
+}
 
 void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std::vector<score::Judgement>& judgements) {
   if (s.settings.options.negatives != examples::Negatives::random || s.settings.options.neighbours > 0)
     s.store.put_negatives(s.hookpoint, task.item->explanation.latent, asked.silent);
   score::LatentScore result = score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
   if (task.scorer == score::Scorer::detection) score::add_base_rate(result, judgements, asked.strata);
+  if (task.scorer == score::Scorer::generation) score::add_strengths(result, judgements, asked.strong);
+  if (task.scorer == score::Scorer::intervention) score::add_gains(result, judgements, s.settings.options.seed);
   s.failed_judgements += result.failed;
   s.store.put_score(
       {s.hookpoint, task.item->explainer, std::string(score::name_of(task.scorer)), s.judges.name(task.scorer), result},
@@ -209,6 +224,7 @@ std::vector<score::Question> questions_of(const Scoring& s, const Task& task, ex
   if (task.scorer == score::Scorer::forced_choice)
     score::add_rivals(questions, s.hookpoint, task.item->explanation, s.reader.density(found.latent), s.explained,
                       s.densities, options);
+  asked.strong = middle_strength(found, s.settings.options.quantiles);
   asked.strata = score::strata_of(found.window_count, found.silent_count, s.settings.options.quantiles);
   asked.silent = std::move(found.test_silent);
   asked.silent.insert(asked.silent.end(), found.test_neighbours.begin(), found.test_neighbours.end());
@@ -226,7 +242,8 @@ class Stopping {
 
   /// Scorers without a balanced accuracy are asked about everything.
   score::Judge& judge(score::Scorer scorer) {
-    return score::is_choice(scorer) || score::is_ranking(scorer) ? *all_ : *judge_;
+    const bool balanced = !score::is_choice(scorer) && !score::is_ranking(scorer) && !score::is_experiment(scorer);
+    return balanced ? *judge_ : *all_;
   }
   void count(Scoring& s) const {
     if (!until_) return;
@@ -329,7 +346,7 @@ std::string summary_line(const report::ScorerSummary& row) {
     line += fmt::format("   precision {:.3f}  recall {:.3f}  F1 {:.3f}", row.precision.value, row.recall.value,
                         row.f1.value);
   else
-    line += fmt::format("   chance {}", row.chance);
+    line += fmt::format("   chance {:.3g}", row.chance);
   return line;
 }
 
@@ -390,8 +407,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   shuffled_count(o, false);  // a bad value fails before any work
   JudgeOptions judging = o.judging;
   if (judging.embedder.empty()) judging.embedder = settings.embedding_model;
-  Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common.thread_count(),
-                context.reporter);
+  Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common, context.reporter);
   // Scores that stopped early and scores that did not are not of one method.
   judges.keep_methods(scorers, store, o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "", o.redo);
   std::uint64_t failed = 0, asked = 0, available = 0;
@@ -399,6 +415,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),
               {}, {},   {},    0,      0,         0,       context.reporter};
     store.set_stage("score", hookpoint);
+    judges.select(hookpoint);
     collect_items(s, explainer, spec);
     for (const TaskGroup& group : open_tasks(s)) score_group(s, group);
     failed += s.failed_judgements;
@@ -414,6 +431,9 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     context.reporter.info(describe(judges.model()->totals()));
     for (const std::string& line : describe_costs(store)) context.reporter.info(line);
   }
+  constexpr std::size_t kReasons = 3;
+  for (const auto& [reason, count] : failed > 0 ? store.failures(kReasons) : decltype(store.failures(0)){})
+    context.reporter.info(fmt::format("{} requests without an answer: {}", count, reason));
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }
@@ -433,11 +453,14 @@ void add_choices(CLI::App& cli, score::QuestionOptions& asking) {
 Runner setup_score(CLI::App& cli) {
   auto o = std::make_shared<ScoreCommand>();
   cli.add_option("run", o->run, "run folder with explanations")->required();
-  cli.add_option("--scorer", o->scorers,
-                 "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked? "
-                 "neighbours: detection against windows of similar latents; intruder: which of five windows does not "
-                 "belong? forced-choice: which of four explanations fits? embedding: how near in meaning are "
-                 "explanation and window? surprisal: by how much does the explanation lower a model's loss?");
+  cli.add_option(
+      "--scorer", o->scorers,
+      "detection: does the latent fire in this window? fuzz: are the right tokens of this window marked? "
+      "neighbours: detection against windows of similar latents; intruder: which of five windows does not "
+      "belong? forced-choice: which of four explanations fits? embedding: how near in meaning are "
+      "explanation and window? surprisal: by how much does the explanation lower a model's loss? generation: "
+      "does the latent fire in texts written from the explanation? intervention: does the explanation fit what "
+      "the model writes when the latent is turned up?");
   add_choices(cli, o->asking);
   cli.add_option("--fuzz-shape", o->fuzz_shape,
                  "wrong marks of fuzz: scattered, or matched (in runs as long as those of the right ones)");
@@ -454,6 +477,9 @@ Runner setup_score(CLI::App& cli) {
       "latents that are also judged with another's explanation, the baseline at 0.5: a number, all, none; auto = "
       "all for the pattern judge, 100 for a language model");
   add_llm(cli, o->judging.llm);
+  cli.add_option("--texts", o->judging.texts, "texts that generation has written for an explanation")
+      ->check(CLI::Range(1, 100));
+  add_subject(cli, o->judging.subject);
   cli.add_option("--embedder", o->judging.embedder,
                  "folder of the sentence encoder of embedding, a BERT such as all-MiniLM-L6-v2; by default the one the "
                  "run was explained with");

@@ -73,17 +73,23 @@ std::string folder_name(const std::string& folder) {
 
 Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
                const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store,
-               std::size_t threads, Reporter& report)
+               const CommonOptions& common, Reporter& report)
     : data_(&data) {
   const auto wants = [&](Kind wanted) {
     return std::any_of(scorers.begin(), scorers.end(), [&](Scorer s) { return kind(s) == wanted; });
   };
-  const bool classifies = std::any_of(scorers.begin(), scorers.end(), [](Scorer s) { return !score::is_ranking(s); });
+  const bool classifies = std::any_of(scorers.begin(), scorers.end(),
+                                      [](Scorer s) { return !score::is_ranking(s) && !score::is_experiment(s); });
   if (classifies) classifier_ = classifier_of(options, rows);
-  if (wants(Kind::surprisal) && !options.llm.is_native())
-    throw Error(ErrorKind::usage, "--scorer surprisal",
-                "wants a language model that says how probable a given text is, which endpoints do not",
-                "add --llm native:DIR");
+  for (const Scorer scorer : scorers) {
+    if ((kind(scorer) == Kind::surprisal || kind(scorer) == Kind::intervention) && !options.llm.is_native())
+      throw Error(ErrorKind::usage, fmt::format("--scorer {}", score::name_of(scorer)),
+                  "wants a language model that says how probable a given text is, which endpoints do not",
+                  "add --llm native:DIR");
+    if (kind(scorer) == Kind::generation && options.llm.url.empty())
+      throw Error(ErrorKind::usage, "--scorer generation",
+                  "wants a language model that writes texts, and --llm names none", "add --llm URL");
+  }
   if (wants(Kind::embedding)) {
     if (options.embedder.empty())
       throw Error(ErrorKind::usage, "--scorer embedding", "wants a model of sentence embeddings, and none is named",
@@ -92,16 +98,43 @@ Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
     embed_ = open_embedder(options.embedder, options.query_prefix, embedder_fingerprint_);
   }
   if (wants(Kind::pattern)) vocabulary_ = std::make_shared<const explain::Vocabulary>(data.tokenizer);
-  if (!wants(Kind::llm) && !wants(Kind::surprisal)) return;
-  model_ = open_language_model(options.llm, store, threads);
+  const bool experiments = wants(Kind::generation) || wants(Kind::intervention);
+  if (!wants(Kind::llm) && !wants(Kind::surprisal) && !experiments) return;
+  model_ = open_language_model(options.llm, store, common.thread_count());
   if (wants(Kind::llm)) llm_ = make_llm_judge(options, store, data, *model_, report);
   if (wants(Kind::surprisal))
     surprisal_ = std::make_unique<score::SurprisalJudge>(*model_, data.tokenizer, data.tokens, options.prompts);
+  if (experiments)
+    subject_ = std::make_unique<Subject>(options.subject, data, common.seed, common.thread_count(), report);
+  if (wants(Kind::generation)) make_generation(options, report);
+  if (wants(Kind::intervention))
+    intervention_ = std::make_unique<score::InterventionJudge>(
+        *model_, [this](LatentId latent) { return subject_->steer(latent); }, options.subject.prompts, options.prompts);
+}
+
+void Judges::make_generation(const JudgeOptions& options, Reporter& report) {
+  score::GenerationOptions writing;
+  writing.texts = options.texts;
+  writing.prompts = options.prompts;
+  writing.by_schema =
+      options.llm.answers == "schema" && choose_answers(options.llm, *model_, report) == Answers::schema;
+  generation_ = std::make_unique<score::GenerationJudge>(
+      *model_,
+      [this](const std::vector<std::string>& texts, std::span<const score::Watched> latents) {
+        return subject_->fire(texts, latents);
+      },
+      [this](LatentId latent) { return subject_->watch(latent); }, writing);
+}
+
+void Judges::select(const std::string& hookpoint) {
+  if (subject_) subject_->select(hookpoint);
 }
 
 Judges::Kind Judges::kind(Scorer scorer) const {
   if (scorer == Scorer::embedding) return Kind::embedding;
   if (scorer == Scorer::surprisal) return Kind::surprisal;
+  if (scorer == Scorer::generation) return Kind::generation;
+  if (scorer == Scorer::intervention) return Kind::intervention;
   return classifier_ == "pattern" ? Kind::pattern : Kind::llm;
 }
 
@@ -113,6 +146,8 @@ std::string Judges::name(Scorer scorer) const {
       return "embedding:" + embedder_;
     case Kind::llm:
     case Kind::surprisal:
+    case Kind::generation:
+    case Kind::intervention:
       break;
   }
   return "llm:" + model_->model();
@@ -125,6 +160,8 @@ std::unique_ptr<score::Judge> Judges::make(Kind kind) const {
 
 score::Judge& Judges::shared(Kind kind) {
   if (kind == Kind::surprisal) return *surprisal_;
+  if (kind == Kind::generation) return *generation_;
+  if (kind == Kind::intervention) return *intervention_;
   return *llm_;
 }
 
@@ -148,6 +185,14 @@ void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& stor
       case Kind::surprisal:
         key += ":surprisal";
         method = surprisal_->fingerprint();
+        break;
+      case Kind::generation:
+        key += ":generation";
+        method = generation_->fingerprint() + subject_->fingerprint();
+        break;
+      case Kind::intervention:
+        key += ":intervention";
+        method = intervention_->fingerprint() + subject_->fingerprint();
         break;
     }
     keep_method(store, data_->run, key, method, redo);

@@ -6,10 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "gloss/app/command.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
+#include "gloss/app/score_subject.h"
 #include "gloss/base/reporter.h"
 #include "gloss/explain/pattern.h"
+#include "gloss/score/generation.h"
+#include "gloss/score/intervention.h"
 #include "gloss/score/judge.h"
 #include "gloss/score/llm_judge.h"
 #include "gloss/score/ranking_judge.h"
@@ -22,21 +26,25 @@ struct JudgeOptions {
   std::string prompts;
   std::string embedder, query_prefix;
   std::uint32_t per_prompt = 5;
+  std::uint32_t texts = 10;  // that generation asks for
   LlmOptions llm;
+  SubjectOptions subject;
 };
 
 /// Opened once for the scorers of a command. Judges that ask no model answer at once, and there is one for each thread;
 /// the others answer from within run().
 class Judges {
  public:
-  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal };
+  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal, generation, intervention };
 
   /// `rows`: the explanations to be judged. Errors: usage: a scorer needs a model that is not named, or another kind of
   /// explanation; those of the models.
   Judges(const JudgeOptions& options, const std::vector<score::Scorer>& scorers,
-         const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store, std::size_t threads,
-         Reporter& report);
+         const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store,
+         const CommonOptions& common, Reporter& report);
 
+  /// Which hookpoint the explanations are of from now on. Errors: those of Subject::select().
+  void select(const std::string& hookpoint);
   Kind kind(score::Scorer scorer) const;
   /// As it is stored with the scores.
   std::string name(score::Scorer scorer) const;
@@ -56,11 +64,16 @@ class Judges {
                     bool redo) const;
 
  private:
+  void make_generation(const JudgeOptions& options, Reporter& report);
+
   const RunData* data_;
   std::string classifier_;  // pattern, llm, or "" when nothing needs one
   std::unique_ptr<llm::LanguageModel> model_;
   std::unique_ptr<score::LlmJudge> llm_;
   std::unique_ptr<score::SurprisalJudge> surprisal_;
+  std::unique_ptr<Subject> subject_;  // where a scorer is an experiment
+  std::unique_ptr<score::GenerationJudge> generation_;
+  std::unique_ptr<score::InterventionJudge> intervention_;
   score::EmbeddingJudge::Embed embed_;
   std::string embedder_, embedder_fingerprint_;
   std::shared_ptr<const explain::Vocabulary> vocabulary_;  // of the pattern judge

@@ -9,6 +9,14 @@
 
 namespace gloss::testing {
 
+/// Built with a sanitizer, which makes everything several times slower: what is tested exhaustively otherwise may be
+/// sampled then.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 /// A folder of its own below the system's temporary folder; removed with everything in it.
 class TemporaryFolder {
  public:

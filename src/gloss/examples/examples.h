@@ -18,9 +18,16 @@
 
 namespace gloss::examples {
 
-/// Silent windows: at random, of a neighbour's activating ones, or nearest by meaning to the explain windows.
-enum class WindowKind : std::uint8_t { activating = 0, silent_random = 1, silent_neighbour = 2, silent_semantic = 3 };
-/// "activating", "random", "neighbours", "semantic".
+/// Silent windows: at random, of a neighbour's activating ones, or nearest by meaning to the explain windows. Written:
+/// no window of the corpus, but a text made for a judgement; its `start` is a number.
+enum class WindowKind : std::uint8_t {
+  activating = 0,
+  silent_random = 1,
+  silent_neighbour = 2,
+  silent_semantic = 3,
+  written = 4
+};
+/// "activating", "random", "neighbours", "semantic", "written".
 std::string_view name_of(WindowKind kind);
 
 /// Where a window of kind silent_neighbour comes from.

@@ -15,7 +15,7 @@ constexpr std::uint64_t kFewSilent = 8;          // fewer than 1/8 of all window
 constexpr std::uint64_t kGuessesPerWindow = 64;  // then list them
 constexpr std::uint32_t kMostOfOneNeighbour = 10;
 constexpr std::array<std::string_view, 4> kNegatives{"random", "neighbours", "semantic", "mixed"};
-constexpr std::array<std::string_view, 4> kKinds{"activating", "random", "neighbours", "semantic"};
+constexpr std::array<std::string_view, 5> kKinds{"activating", "random", "neighbours", "semantic", "written"};
 
 }  // namespace
 

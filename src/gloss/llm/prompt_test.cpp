@@ -102,9 +102,9 @@ TEST(PromptTemplate, AFolderReplacesTheBuiltInText) {
 }
 
 TEST(PromptTexts, AreThoseOfTheRepository) {
-  const std::vector<std::string> places = {"?explanation", "?windows", "?count",      "?open",        "?close",
-                                           "?promoted",    "?silent",  "?suppressed", "?tokens",      "?window",
-                                           "?fitted",      "?missed",  "?choices",    "?descriptions"};
+  const std::vector<std::string> places = {
+      "?explanation", "?windows", "?count",  "?open",   "?close",   "?promoted",     "?silent", "?suppressed",
+      "?tokens",      "?window",  "?fitted", "?missed", "?choices", "?descriptions", "?prompt", "?continuation"};
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(GLOSS_SOURCE_DIR "/prompts")) {
     if (entry.path().extension() != ".txt") continue;

@@ -123,6 +123,19 @@ std::vector<ScorerCorrelation> correlations_of(const Rows& rows, std::uint64_t s
   return correlations;
 }
 
+/// Mean over the latents for which it is known.
+double chance_of(const std::string& scorer, const Rows& rows) {
+  double sum = 0.0;
+  std::size_t count = 0;
+  for (const store::ScoreRow* row : rows) {
+    const double chance = score::headline(scorer, row->score).chance;
+    if (std::isnan(chance)) continue;
+    sum += chance;
+    ++count;
+  }
+  return count == 0 ? std::nan("") : sum / static_cast<double>(count);
+}
+
 ScorerSummary summarize_rows(const Rows& rows, const Firings& firings, std::uint64_t seed) {
   ScorerSummary s;
   s.explainer = rows.front()->explainer;
@@ -135,9 +148,8 @@ ScorerSummary summarize_rows(const Rows& rows, const Firings& firings, std::uint
     s.failed += one.failed;
     s.undefined += std::isnan(score::headline(s.scorer, one).value.value) ? 1 : 0;
   }
-  const score::Headline first = score::headline(s.scorer, rows.front()->score);
-  s.score_name = first.name;
-  s.chance = first.chance;
+  s.score_name = score::headline(s.scorer, rows.front()->score).name;
+  s.chance = chance_of(s.scorer, rows);
   s.score = mean_of(rows, seed, [&](const score::LatentScore& l) { return score::headline(s.scorer, l).value.value; });
   s.balanced_accuracy = mean_of(rows, seed, [](const score::LatentScore& l) { return l.balanced_accuracy.value; });
   s.precision = mean_of(rows, seed, [](const score::LatentScore& l) { return l.precision.value; });

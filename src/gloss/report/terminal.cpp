@@ -252,12 +252,13 @@ void add_scores(Lines& lines, const Latent& latent) {
 void add_deciles(Lines& lines, const Latent& latent) {
   bool first = true;
   for (const store::ScoreRow* row : latent.scores) {
-    if (score::is_shuffled_name(row->explainer) || row->score.per_quantile.empty()) continue;
+    const std::vector<score::Interval>& deciles = row->score.per_quantile;
+    const bool known = std::any_of(deciles.begin(), deciles.end(), [](const auto& i) { return !std::isnan(i.value); });
+    if (score::is_shuffled_name(row->explainer) || !known) continue;
     if (first) lines.heading("Accuracy by decile, weakest first");
     first = false;
     std::string text;
-    for (const score::Interval& i : row->score.per_quantile)
-      text += std::isnan(i.value) ? "    -" : fmt::format(" {:.2f}", i.value);
+    for (const score::Interval& i : deciles) text += std::isnan(i.value) ? "    -" : fmt::format(" {:.2f}", i.value);
     lines.line(fmt::format("{} {}:{}", harmless(row->scorer), harmless(row->explainer), text));
   }
 }

@@ -14,7 +14,8 @@ namespace gloss::score {
 
 /// "detection", "fuzz", and fuzz with other wrong marks: "fuzz-matched", "fuzz-silent", "fuzz-silent-matched",
 /// "fuzz-neighbours"; "neighbours", detection against windows of neighbours; "intruder" and "forced-choice", questions
-/// with several answers of which one is right; "embedding" and "surprisal", numbers that rank detection's windows.
+/// with several answers of which one is right; "embedding" and "surprisal", numbers that rank detection's windows;
+/// "generation" and "intervention", which run the subject model.
 enum class Scorer : std::uint8_t {
   detection,
   fuzz,
@@ -26,7 +27,9 @@ enum class Scorer : std::uint8_t {
   intruder,
   forced_choice,
   embedding,
-  surprisal
+  surprisal,
+  generation,
+  intervention
 };
 std::string_view name_of(Scorer scorer);
 /// Errors: usage, unknown scorer (lists the known and the nearest).
@@ -36,16 +39,18 @@ Scorer parse_scorer(std::string_view name);
 bool is_choice(Scorer scorer);
 /// The score is how well a number ranks activating above silent windows: the AUC.
 bool is_ranking(Scorer scorer);
+/// It asks of no windows: the subject model is run, on texts made for it or with its activations changed.
+bool is_experiment(Scorer scorer);
 /// The one number of a score that says how right an explanation is, by the scorer's name: accuracy of choices, the AUC
-/// of rankings, else balanced accuracy.
+/// of rankings, the share of written texts in which the latent fires, the gain of steering, else balanced accuracy.
 struct Headline {
-  std::string_view name;  // "balanced accuracy", "accuracy", "AUC"
+  std::string_view name;  // "balanced accuracy", "accuracy", "AUC", "texts that fire", "gain in nats a token"
   Interval value;         // bounds NaN where it has no interval
-  double chance = 0.5;    // what guessing gives
+  double chance = 0.5;    // what guessing gives; of generation: the share in which others of the same density fire
 };
 Headline headline(std::string_view scorer, const LatentScore& score);
-/// Whether a judgement's probability is that of yes: not of choices, where it is that of the right answer, or of
-/// rankings.
+/// Whether a judgement's probability is that of yes: not of choices, where it is that of the right answer, of rankings
+/// or of experiments.
 bool has_probabilities(std::string_view scorer);
 
 /// The silent windows must be those of neighbours, whichever the run's are.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "gloss/base/random.h"
 #include "gloss/score/choice_questions.h"
 #include "gloss/score/fuzz_marks.h"
+#include "gloss/score/intervention.h"
 #include "gloss/score/judge.h"
 
 namespace gloss::score {
@@ -21,12 +23,13 @@ using Questions = std::vector<Question>;
 
 Questions detection_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
 Questions fuzz_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
+Questions no_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&) { return {}; }
 
 /// A scorer: its name, what it asks, and what its answers are.
 struct Row {
   std::string_view name;
   Questions (*make)(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
-  bool choice = false, ranking = false, neighbours = false;
+  bool choice = false, ranking = false, neighbours = false, experiment = false;
   double chance = 0.5;  // of guessing, with the options that are the default
 };
 constexpr std::array kRows{
@@ -41,6 +44,8 @@ constexpr std::array kRows{
     Row{.name = "forced-choice", .make = forced_choice_questions, .choice = true, .chance = 0.25},
     Row{.name = "embedding", .make = detection_questions, .ranking = true},
     Row{.name = "surprisal", .make = detection_questions, .ranking = true},
+    Row{.name = "generation", .make = no_questions, .experiment = true},
+    Row{.name = "intervention", .make = no_questions, .experiment = true, .chance = 0.0},
 };
 const Row& row_of(Scorer scorer) { return kRows[static_cast<std::size_t>(scorer)]; }
 const Row* find_row(std::string_view name) {
@@ -165,17 +170,26 @@ Questions fuzz_questions(Scorer scorer, std::string_view hookpoint, const Latent
 std::string_view name_of(Scorer scorer) { return row_of(scorer).name; }
 bool is_choice(Scorer scorer) { return row_of(scorer).choice; }
 bool is_ranking(Scorer scorer) { return row_of(scorer).ranking; }
+bool is_experiment(Scorer scorer) { return row_of(scorer).experiment; }
 
 Headline headline(std::string_view scorer, const LatentScore& score) {
   const Row* row = find_row(scorer);
   if (row != nullptr && row->choice) return {"accuracy", score.recall, row->chance};
   if (row != nullptr && row->ranking) return {"AUC", {score.auc, std::nan(""), std::nan("")}};
+  if (row == &row_of(Scorer::generation)) return {"texts that fire", score.recall, 1.0 - score.specificity.value};
+  if (row == &row_of(Scorer::intervention)) {
+    for (const Measure& m : score.measures) {
+      if (m.name == kGain) return {"gain in nats a token", m.value, 0.0};
+    }
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    return {"gain in nats a token", {kNone, kNone, kNone}, 0.0};
+  }
   return {"balanced accuracy", score.balanced_accuracy};
 }
 
 bool has_probabilities(std::string_view scorer) {
   const Row* row = find_row(scorer);
-  return row == nullptr || (!row->choice && !row->ranking);
+  return row == nullptr || (!row->choice && !row->ranking && !row->experiment);
 }
 
 bool wants_neighbours(Scorer scorer) { return row_of(scorer).neighbours; }

@@ -78,7 +78,7 @@ CREATE TABLE score (
 CREATE TABLE judgement (
   score INTEGER NOT NULL REFERENCES score,
   start INTEGER NOT NULL,  -- position of the window's first token: context * ctx_len + offset
-  kind INTEGER NOT NULL,  -- 0 activating; silent: 1 random, 2 of a neighbour, 3 near in meaning
+  kind INTEGER NOT NULL,  -- 0 activating; silent: 1 random, 2 of a neighbour, 3 near in meaning; 4 a written text
   quantile INTEGER NOT NULL,
   truth INTEGER NOT NULL,
   verdict INTEGER NOT NULL,  -- 0 no, 1 yes, 2 failed

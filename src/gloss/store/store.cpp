@@ -203,7 +203,7 @@ void Store::each_judged_window(
     const std::function<void(std::string_view hookpoint, LatentId latent, std::uint64_t start)>& visit) const {
   Statement statement(impl_->db,
                       "SELECT h.text, s.latent, j.start FROM judgement j JOIN score s ON s.id = j.score JOIN name h ON "
-                      "h.id = s.hookpoint");
+                      "h.id = s.hookpoint WHERE j.kind <> 4");
   Query query(statement);
   while (query.next()) {
     const auto latent = query.bounded(1, std::numeric_limits<std::uint32_t>::max(), "score.latent");

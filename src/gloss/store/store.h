@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gloss/base/ids.h"
@@ -97,7 +98,7 @@ class Store : public llm::ReplyCache {
   /// Reads the whole file: SQLite's own check of its pages and indexes, and that no row refers to one that is not
   /// there. Errors: bad_input with the first findings.
   void verify() const;
-  /// Calls visit(hookpoint, latent, position of the first token) for the window of every judgement.
+  /// Calls visit(hookpoint, latent, position of the first token) for the window of every judgement that is of one.
   void each_judged_window(
       const std::function<void(std::string_view hookpoint, LatentId latent, std::uint64_t start)>& visit) const;
 
@@ -144,6 +145,8 @@ class Store : public llm::ReplyCache {
   /// Keeps a reply, and what it cost where the reply says who gave it (Reply::provider), in one transaction. A failure
   /// is never found, but never takes the place of an answer either.
   void put(const llm::Reply& reply) override;
+  /// Why requests have no answer: the commonest reasons first, of equally common ones the first by name.
+  std::vector<std::pair<std::string, std::uint64_t>> failures(std::size_t most) const;
   /// Whose replies are put from now on, for the accounts: "explain", "score"; a hookpoint or "".
   void set_stage(std::string_view stage, std::string_view hookpoint);
   /// Sums by stage and provider, in the order of their names.

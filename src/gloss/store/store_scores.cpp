@@ -19,7 +19,7 @@ static_assert(std::endian::native == std::endian::little, "per_quantile is store
 constexpr std::uint64_t kMostU32 = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kIntervalBytes = 3 * sizeof(double);
 constexpr std::size_t kMostQuantiles = 255;
-constexpr auto kLastKind = static_cast<std::uint64_t>(examples::WindowKind::silent_semantic);
+constexpr auto kLastKind = static_cast<std::uint64_t>(examples::WindowKind::written);
 
 std::string pack_intervals(const std::vector<score::Interval>& intervals) {
   std::string packed;

@@ -34,7 +34,7 @@ std::vector<NegativeTally> Store::negative_tallies(bool by_rank) const {
                      "FROM judgement j JOIN score s ON s.id = j.score JOIN name e ON e.id = s.explainer "
                      "JOIN name c ON c.id = s.scorer JOIN name g ON g.id = s.judge LEFT JOIN hard_negative n "
                      "ON n.hookpoint = s.hookpoint AND n.latent = s.latent AND n.start = j.start AND n.kind = j.kind "
-                     "WHERE j.kind > 0 GROUP BY c.text, e.text, g.text, j.kind, place"),
+                     "WHERE j.kind BETWEEN 1 AND 3 GROUP BY c.text, e.text, g.text, j.kind, place"),
       by_rank);
   while (query.next()) {
     NegativeTally t{std::string(query.bytes(0)), std::string(query.bytes(1)), std::string(query.bytes(2))};

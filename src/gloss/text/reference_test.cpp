@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "gloss/base/hash.h"
+#include "gloss/base/testing.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/text/byte_source.h"
 #include "gloss/text/test_support.h"
@@ -128,7 +130,9 @@ TEST(Published, BertQuestionsGiveTheirIds) {
 TEST(Published, WholeFilesGiveTheIdsOfTheReference) {
   if (!std::filesystem::exists(shared_data("tokenizers/gpt2"))) GTEST_SKIP() << "no " << shared_data("tokenizers");
   const nlohmann::json hashes = formats::read_json(test_data("reference_hashes.json"));
+  int left = gloss::testing::kSanitized ? 2 : std::numeric_limits<int>::max();  // of tokenizers
   for (const auto& [name, files] : hashes.items()) {
+    if (left-- == 0) break;
     const Tokenizer t = shared_tokenizer(name);
     for (const auto& [file, wanted] : files.items()) {
       const std::vector<TokenId> ids = t.encode(unpacked(shared_data("text/" + file)));
