@@ -1,8 +1,9 @@
-/// The activation index at full size: F = 131,072, K = 32, firings as a TopK coder gives them, with 1 GiB of memory.
-/// Peak memory at several numbers of tokens, the rate of writing against sorting the same firings in memory, the size,
-/// the time to open the file when nothing of it is in memory, and the time to read it against a plain read.
+/// The activation index at full size: F = 131,072 unless told otherwise, K = 32, firings as a TopK coder gives them,
+/// with 1 GiB of memory. Peak memory at several numbers of tokens, the rate of writing against sorting the same firings
+/// in memory, the size, the time to open the file when nothing of it is in memory, and the time to read it against a
+/// plain read.
 ///
-///   bench_index_size [--folder DIR] [--memory BYTES] [--statistics] [--sort] TOKENS...
+///   bench_index_size [--folder DIR] [--memory BYTES] [--latents F] [--threads N] [--statistics] [--sort] TOKENS...
 ///
 /// Not on Google Benchmark: each number of tokens takes minutes and tens of bytes of disk a firing, and runs in
 /// processes of its own, so that its peak memory is its own.
@@ -35,7 +36,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kLatents = 131072;
 constexpr std::uint32_t kActive = 32;
 constexpr std::uint32_t kCtxLen = 256;
 constexpr std::uint32_t kBatch = 32 * kCtxLen;  // tokens
@@ -44,6 +44,8 @@ constexpr std::uint32_t kVocabulary = 50304;
 struct Settings {
   fs::path folder = fs::temp_directory_path();
   std::uint64_t memory = std::uint64_t{1} << 30;
+  std::uint32_t latents = 131072;
+  std::size_t threads = 1;  // of the statistics
   bool statistics = false, sort = false;
 };
 
@@ -59,15 +61,16 @@ double peak_mib() {
 /// Firings of one batch after another, of no more memory than a batch. Frequencies fall as 1/rank.
 class Source {
  public:
-  Source() : random_(Random::for_purpose(1, "bench size")), last_seen_(kLatents, ~std::uint32_t{0}) {
-    std::vector<double> weight(kLatents);
+  explicit Source(std::uint32_t latents)
+      : latents_(latents), random_(Random::for_purpose(1, "bench size")), last_seen_(latents, ~std::uint32_t{0}) {
+    std::vector<double> weight(latents);
     double total = 0.0;
-    for (std::uint32_t rank = 0; rank < kLatents; ++rank) total += weight[rank] = 1.0 / (rank + 1.0);
+    for (std::uint32_t rank = 0; rank < latents; ++rank) total += weight[rank] = 1.0 / (rank + 1.0);
     double end = 0.0;
-    for (std::uint32_t rank = 0; rank < kLatents; ++rank) {
+    for (std::uint32_t rank = 0; rank < latents; ++rank) {
       end += weight[rank] / total;
       // Ranks are spread over the latents' numbers by an odd factor.
-      while (static_cast<double>(table_.size()) < end * kTable) table_.push_back(rank * 40503U % kLatents);
+      while (static_cast<double>(table_.size()) < end * kTable) table_.push_back(rank * 40503U % latents);
     }
     table_.resize(kTable, 0);
   }
@@ -78,7 +81,7 @@ class Source {
         const std::uint64_t bits = random_.next_u64();
         // A quarter of them from all latents alike, so that none is dead.
         const std::uint32_t latent =
-            (bits & 3U) == 0 ? static_cast<std::uint32_t>(bits >> 8) % kLatents : table_[(bits >> 8) % kTable];
+            (bits & 3U) == 0 ? static_cast<std::uint32_t>(bits >> 8) % latents_ : table_[(bits >> 8) % kTable];
         if (last_seen_[latent] == position_) continue;
         last_seen_[latent] = position_;
         firings_.push_back({latent, position_, 0.1F + static_cast<float>(bits >> 44) * 0x1.0p-17F});
@@ -90,6 +93,7 @@ class Source {
 
  private:
   static constexpr std::size_t kTable = std::size_t{1} << 20;
+  std::uint32_t latents_;
   Random random_;
   std::vector<std::uint32_t> table_, last_seen_;
   std::vector<index::Firing> firings_;
@@ -128,7 +132,7 @@ std::uint32_t token_at(std::uint32_t position) { return (position * 2654435761U 
 
 Measured write(const Settings& settings, const fs::path& folder, std::uint32_t tokens) {
   return in_child([&](Measured& m) {
-    Source source;
+    Source source(settings.latents);
     SilentReporter reporter;
     std::vector<TokenId> ids;
     std::vector<std::uint32_t> documents;
@@ -136,7 +140,7 @@ Measured write(const Settings& settings, const fs::path& folder, std::uint32_t t
       for (std::uint32_t p = 0; p < tokens; ++p) ids.push_back(TokenId{token_at(p)});
       for (std::uint32_t c = 0; c < tokens / kCtxLen; ++c) documents.push_back(c / 3);
     }
-    const index::IndexedTokens indexed{ids, documents, std::vector<bool>(kVocabulary, false), 1};
+    const index::IndexedTokens indexed{ids, documents, std::vector<bool>(kVocabulary, false), settings.threads};
     source.next(0);
     m.base = peak_mib();
     const double begin = wall_seconds();
@@ -144,7 +148,7 @@ Measured write(const Settings& settings, const fs::path& folder, std::uint32_t t
     {
       index::WriterOptions options;
       options.hookpoint = "layers.0";
-      options.latent_count = kLatents;
+      options.latent_count = settings.latents;
       options.ctx_len = kCtxLen;
       options.memory_bytes = settings.memory;
       index::Writer writer(folder, options);
@@ -168,18 +172,18 @@ Measured write(const Settings& settings, const fs::path& folder, std::uint32_t t
 }
 
 /// What any way of making the index has to do: a counting sort in memory, of all firings at once.
-Measured sort_in_memory(std::uint32_t tokens) {
+Measured sort_in_memory(const Settings& settings, std::uint32_t tokens) {
   return in_child([&](Measured& m) {
     std::vector<index::Firing> firings;
     firings.reserve(std::size_t{tokens} * kActive);
-    Source source;
+    Source source(settings.latents);
     for (std::uint32_t end = 0; end < tokens; end += kBatch) {
       const auto& batch = source.next(std::min(kBatch, tokens - end));
       firings.insert(firings.end(), batch.begin(), batch.end());
     }
     const double cpu = bench::processor_seconds();
     const double wall = wall_seconds();
-    std::vector<std::uint64_t> cursor(kLatents + 1);
+    std::vector<std::uint64_t> cursor(std::size_t{settings.latents} + 1);
     for (const index::Firing& f : firings) ++cursor[f.latent + 1];
     std::partial_sum(cursor.begin(), cursor.end(), cursor.begin());
     std::vector<std::uint32_t> positions(firings.size());
@@ -216,7 +220,7 @@ std::pair<double, double> read_all(const fs::path& file) {
   std::uint64_t sum = 0;
   for (int round = 0; round < 2; ++round) {  // the second counts: all pages are mapped then
     const double begin = bench::processor_seconds();
-    for (std::uint32_t f = 0; f < kLatents; ++f) {
+    for (std::uint32_t f = 0; f < reader.latent_count(); ++f) {
       const index::Firings found = reader.firings(LatentId{f});
       for (const std::uint32_t p : found.position) sum += p;
       for (const std::uint16_t bits : found.half_bits) sum += bits;
@@ -248,7 +252,7 @@ void measure(const Settings& settings, std::uint32_t tokens) {
              w.append_cpu, w.finish_cpu, settings.statistics ? " and statistics" : "", w.wall,
              format_count(firings / cpu));
   if (settings.sort) {
-    const Measured s = sort_in_memory(tokens);
+    const Measured s = sort_in_memory(settings, tokens);
     fmt::print("  sorting them in memory {:.1f} s of processor, {:.1f} s in all: rate of writing / sorting {:.2f}\n",
                s.sort_cpu, s.sort_wall, s.sort_cpu / cpu);
   }
@@ -274,6 +278,10 @@ int main(int argc, char** argv) {
       settings.sort = true;
     } else if (word == "--folder" && i + 1 < argc) {
       settings.folder = argv[++i];
+    } else if (word == "--latents" && i + 1 < argc) {
+      settings.latents = static_cast<std::uint32_t>(gloss::parse_quantity(argv[++i], "--latents"));
+    } else if (word == "--threads" && i + 1 < argc) {
+      settings.threads = gloss::parse_quantity(argv[++i], "--threads");
     } else if (word == "--memory" && i + 1 < argc) {
       settings.memory = gloss::parse_quantity(argv[++i], "--memory");
     } else {
@@ -281,8 +289,9 @@ int main(int argc, char** argv) {
       sizes.push_back(static_cast<std::uint32_t>(tokens / gloss::kCtxLen * gloss::kCtxLen));
     }
   }
-  fmt::print("F = {}, K = {}, Zipf-like firings, {} of memory, 1 thread; commit {}, compiler {}\n", gloss::kLatents,
-             gloss::kActive, gloss::format_bytes(settings.memory), GLOSS_BENCH_COMMIT, __VERSION__);
+  fmt::print("F = {}, K = {}, Zipf-like firings, {} of memory, {} thread(s); commit {}, compiler {}\n",
+             settings.latents, gloss::kActive, gloss::format_bytes(settings.memory), settings.threads,
+             GLOSS_BENCH_COMMIT, __VERSION__);
   for (const std::uint32_t tokens : sizes) gloss::measure(settings, tokens);
   return 0;
 }

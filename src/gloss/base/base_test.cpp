@@ -119,6 +119,17 @@ TEST(Half, EveryPatternComesBack) {
   }
 }
 
+TEST(Half, TheShorterWayForPositiveValuesGivesTheSame) {
+  for (std::uint32_t bits = 0; bits < 0x7F800000U; bits += 997) {  // all of them take a minute
+    const auto value = std::bit_cast<float>(bits);
+    ASSERT_EQ(half_from_positive(value), half_from_float(value)) << value;
+  }
+  for (const std::uint32_t border : {0x387FFFFFU, 0x38800000U, 0x477FEFFFU, 0x477FF000U, 0x7F800000U}) {
+    const auto value = std::bit_cast<float>(border);
+    EXPECT_EQ(half_from_positive(value), half_from_float(value)) << value;
+  }
+}
+
 TEST(Half, EveryPatternHasTheValueOfTheStandard) {
   for (std::uint32_t bits = 0; bits < 0x7C00; ++bits) {
     const int exponent = static_cast<int>(bits >> 10);

@@ -10,13 +10,11 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
 #include <vector>
 
 #include "gloss/base/error.h"
 #include "gloss/base/hash.h"
-#include "gloss/base/output_file.h"
 
 namespace gloss::index {
 namespace {
@@ -24,12 +22,14 @@ namespace {
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::array<char, 8> kMagic{'G', 'L', 'O', 'S', 'S', 'R', 'U', 'N'};
 constexpr std::uint32_t kVersion = 2;
-constexpr std::size_t kLeastFirings = 16;
-constexpr std::uint64_t kBytesPerFiring = 16;  // latent, position, activation, and the sorted column
-constexpr std::uint64_t kBytesPerLatent = 24;  // offsets, cursors, firings at special tokens
+constexpr std::uint64_t kValueBytes = 4;  // of a position, of an activation
+constexpr std::size_t kPendingBytes = std::size_t{1} << 18;
 constexpr const char* kHint = "delete the spill folder to begin the cache of this hookpoint again";
 
 using Header = std::array<std::byte, kHeaderBytes>;
+
+std::uint64_t special_at(std::uint64_t latent_count) { return kHeaderBytes + 8 * (latent_count + 1); }
+std::uint64_t positions_at(std::uint64_t latent_count) { return special_at(latent_count) + 8 * latent_count; }
 
 template <class T>
 void put(Header& header, std::size_t at, const T& value) {
@@ -55,150 +55,82 @@ std::filesystem::path run_path(const std::filesystem::path& spill_folder, std::s
   return spill_folder / fmt::format("run-{}.bin", number);
 }
 
-/// Uninitialised, so that a large buffer costs memory only as it fills.
-struct FiringBuffer::Columns {
-  std::unique_ptr<std::uint32_t[]> latent, position, activation, sorted;
-  std::vector<std::uint64_t> offsets, cursors, special;
+RunWriter::RunWriter(const std::filesystem::path& path, std::uint32_t latent_count, std::uint64_t firing_count,
+                     std::uint64_t end_position)
+    : latent_count_(latent_count),
+      info_{firing_count, end_position, 0.0F, {}, {}, {}, {}},
+      file_(path, positions_at(latent_count) + 2 * kValueBytes * firing_count) {
+  positions_.at = positions_at(latent_count);
+  activations_.at = positions_.at + kValueBytes * firing_count;
+}
 
-  void allocate(std::size_t capacity) {
-    for (auto* column : {&latent, &position, &activation, &sorted})
-      *column = std::make_unique_for_overwrite<std::uint32_t[]>(capacity);
+void RunWriter::append(Column& column, std::span<const std::byte> bytes) {
+  column.hash.add_bytes(bytes);
+  if (column.pending.size() + bytes.size() > kPendingBytes) flush(column);
+  if (bytes.size() > kPendingBytes) {
+    file_.write_at(column.at, bytes);
+    column.at += bytes.size();
+  } else {
+    column.pending.insert(column.pending.end(), bytes.begin(), bytes.end());
   }
-
-  /// Moves one column to where its latents go. Shapes: column [n] -> sorted [n].
-  void sort_by_latent(const std::unique_ptr<std::uint32_t[]>& column, std::size_t n) {
-    std::copy(offsets.begin(), offsets.end() - 1, cursors.begin());
-    for (std::size_t i = 0; i < n; ++i) sorted[cursors[latent[i]]++] = column[i];
-  }
-
-  void check_ascending(const std::filesystem::path& path) const {
-    for (std::size_t f = 0; f + 1 < offsets.size(); ++f) {
-      for (std::uint64_t i = offsets[f] + 1; i < offsets[f + 1]; ++i) {
-        if (sorted[i] <= sorted[i - 1])
-          throw std::logic_error(fmt::format("{}: latent {} fires twice at position {}", path.string(), f, sorted[i]));
-      }
-    }
-  }
-};
-
-FiringBuffer::FiringBuffer(std::uint64_t memory_bytes, std::uint32_t latent_count)
-    : columns_(std::make_unique<Columns>()), latent_count_(latent_count) {
-  const std::uint64_t tables = kBytesPerLatent * (std::uint64_t{latent_count} + 1);
-  capacity_ = kLeastFirings;
-  if (memory_bytes > tables) capacity_ = std::max<std::uint64_t>(capacity_, (memory_bytes - tables) / kBytesPerFiring);
-  columns_->offsets.resize(std::size_t{latent_count} + 1);
-  columns_->cursors.resize(latent_count);
-  columns_->special.resize(latent_count);
-  columns_->allocate(capacity_);
 }
 
-FiringBuffer::~FiringBuffer() = default;
-
-void FiringBuffer::add(std::uint32_t latent, std::uint32_t position, std::uint32_t activation_bits) {
-  columns_->latent[size_] = latent;
-  columns_->position[size_] = position;
-  columns_->activation[size_] = activation_bits;
-  ++size_;
+void RunWriter::flush(Column& column) {
+  file_.write_at(column.at, column.pending);
+  column.at += column.pending.size();
+  column.pending.clear();
 }
 
-void FiringBuffer::count_special(std::uint32_t latent) {
-  ++columns_->special[latent];
-  ++special_firings_;
-}
-
-void FiringBuffer::clear() {
-  size_ = 0;
-  special_firings_ = 0;
-  std::fill(columns_->special.begin(), columns_->special.end(), std::uint64_t{0});
-}
-
-void FiringBuffer::grow(std::size_t count) {
-  columns_->allocate(count);
-  capacity_ = count;
-}
-
-void FiringBuffer::release() {
-  for (auto* column : {&columns_->latent, &columns_->position, &columns_->activation, &columns_->sorted})
-    column->reset();
-  capacity_ = 0;
-}
-
-RunInfo FiringBuffer::write_run(const std::filesystem::path& path, std::uint64_t end_position) {
-  Columns& c = *columns_;
-  std::fill(c.offsets.begin(), c.offsets.end(), std::uint64_t{0});
-  std::uint32_t largest = 0;  // of positive floats the bits are ordered as the values are
-  for (std::size_t i = 0; i < size_; ++i) {
-    ++c.offsets[std::size_t{c.latent[i]} + 1];
-    largest = std::max(largest, c.activation[i]);
-  }
-  for (std::size_t f = 0; f < latent_count_; ++f) c.offsets[f + 1] += c.offsets[f];
-
-  RunInfo info{size_, end_position, std::bit_cast<float>(largest), {}, {}, {}, {}};
-  OutputFile file(path);
-  file.write(make_header(latent_count_, size_, end_position));
-  const auto offsets = std::as_bytes(std::span(c.offsets));
-  info.offsets_hash = hash_hex(offsets);
-  file.write(offsets);
-  const auto special = std::as_bytes(std::span(c.special));
-  info.special_hash = hash_hex(special);
-  file.write(special);
-
-  const auto sorted = std::as_bytes(std::span(c.sorted.get(), size_));
-  c.sort_by_latent(c.position, size_);
-  c.check_ascending(path);
-  info.positions_hash = hash_hex(sorted);
-  file.write(sorted);
-  c.sort_by_latent(c.activation, size_);
-  info.activations_hash = hash_hex(sorted);
-  file.write(sorted);
-  file.commit();
-  return info;
+RunInfo RunWriter::commit(std::span<const std::uint64_t> offsets, std::span<const std::uint64_t> special,
+                          float largest) {
+  flush(positions_);
+  flush(activations_);
+  if (offsets.size() != std::size_t{latent_count_} + 1 || special.size() != latent_count_ ||
+      positions_.at != positions_at(latent_count_) + kValueBytes * info_.firing_count ||
+      activations_.at != positions_.at + kValueBytes * info_.firing_count)
+    throw std::logic_error("a run of other latents or firings than it was to have");
+  file_.write_at(0, make_header(latent_count_, info_.firing_count, info_.end_position));
+  file_.write_at(kHeaderBytes, std::as_bytes(offsets));
+  file_.write_at(special_at(latent_count_), std::as_bytes(special));
+  info_.offsets_hash = hash_hex(std::as_bytes(offsets));
+  info_.special_hash = hash_hex(std::as_bytes(special));
+  info_.positions_hash = positions_.hash.digest_hex();
+  info_.activations_hash = activations_.hash.digest_hex();
+  info_.largest = largest;
+  file_.commit();
+  return info_;
 }
 
 RunInfo write_run_of(const Reader& reader, const std::filesystem::path& path, std::uint64_t end_position) {
   const std::uint32_t latents = reader.latent_count();
   std::vector<std::uint64_t> offsets(std::size_t{latents} + 1, 0);
-  for (std::uint32_t f = 0; f < latents; ++f) offsets[f + 1] = offsets[f] + reader.count(LatentId{f});
-  RunInfo info{offsets.back(), end_position, 0.0F, {}, {}, {}, {}};
-  OutputFile file(path);
-  file.write(make_header(latents, info.firing_count, end_position));
-  const auto table = std::as_bytes(std::span(offsets));
-  info.offsets_hash = hash_hex(table);
-  file.write(table);
   std::vector<std::uint64_t> special(latents);
-  for (std::uint32_t f = 0; f < latents; ++f) special[f] = reader.special_count(LatentId{f}).value();
-  info.special_hash = hash_hex(std::as_bytes(std::span(special)));
-  file.write(std::as_bytes(std::span(special)));
-  Hasher positions;
-  Hasher activations;
   for (std::uint32_t f = 0; f < latents; ++f) {
-    const auto bytes = std::as_bytes(reader.firings(LatentId{f}).position);
-    positions.add_bytes(bytes);
-    file.write(bytes);
+    offsets[f + 1] = offsets[f] + reader.count(LatentId{f});
+    special[f] = reader.special_count(LatentId{f}).value();
   }
-  std::vector<float> values;
+  RunWriter run(path, latents, offsets.back(), end_position);
+  float largest = 0.0F;
+  std::vector<std::uint32_t> bits;
   for (std::uint32_t f = 0; f < latents; ++f) {
     const Firings firings = reader.firings(LatentId{f});
-    values.resize(firings.size());
+    run.append_positions(firings.position);
+    bits.resize(firings.size());
     for (std::size_t i = 0; i < firings.size(); ++i) {
-      values[i] = firings.value(i);
-      info.largest = std::max(info.largest, values[i]);
+      const float value = firings.value(i);
+      bits[i] = std::bit_cast<std::uint32_t>(value);
+      largest = std::max(largest, value);
     }
-    const auto bytes = std::as_bytes(std::span(values));
-    activations.add_bytes(bytes);
-    file.write(bytes);
+    run.append_activations(bits);
   }
-  info.positions_hash = positions.digest_hex();
-  info.activations_hash = activations.digest_hex();
-  file.commit();
-  return info;
+  return run.commit(offsets, special, largest);
 }
 
 RunFile::RunFile(const std::filesystem::path& path, std::uint32_t latent_count, const RunInfo& info)
     : name_(path.string()) {
-  special_at_ = kHeaderBytes + 8 * (std::uint64_t{latent_count} + 1);
-  positions_at_ = special_at_ + 8 * std::uint64_t{latent_count};
-  activations_at_ = positions_at_ + 4 * info.firing_count;
+  special_at_ = special_at(latent_count);
+  positions_at_ = positions_at(latent_count);
+  activations_at_ = positions_at_ + kValueBytes * info.firing_count;
   fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0 && errno == ENOENT) fail_input(name_, "is missing, though the manifest beside it names it", kHint);
   if (fd_ < 0) fail_errno(name_, "cannot be opened", errno);
@@ -215,7 +147,7 @@ RunFile::~RunFile() { ::close(fd_); }
 void RunFile::check_header(std::uint32_t latent_count, const RunInfo& info) const {
   struct stat status {};
   if (::fstat(fd_, &status) != 0) fail_errno(name_, "cannot be read", errno);
-  const std::uint64_t wanted = activations_at_ + 4 * info.firing_count;
+  const std::uint64_t wanted = activations_at_ + kValueBytes * info.firing_count;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   if (size != wanted)
     fail_input(name_, fmt::format("has {} bytes, wanted {} for {} firings", size, wanted, info.firing_count), kHint);
@@ -245,11 +177,11 @@ void RunFile::read_special(std::uint64_t first, std::span<std::uint64_t> out) co
 }
 
 void RunFile::read_positions(std::uint64_t first, std::span<std::uint32_t> out) const {
-  read_at(positions_at_ + 4 * first, std::as_writable_bytes(out));
+  read_at(positions_at_ + kValueBytes * first, std::as_writable_bytes(out));
 }
 
 void RunFile::read_activations(std::uint64_t first, std::span<std::uint32_t> out) const {
-  read_at(activations_at_ + 4 * first, std::as_writable_bytes(out));
+  read_at(activations_at_ + kValueBytes * first, std::as_writable_bytes(out));
 }
 
 }  // namespace gloss::index

@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "gloss/base/hash.h"
+#include "gloss/base/placed_file.h"
 #include "gloss/index/reader.h"
 
 namespace gloss::index {
@@ -21,41 +23,32 @@ struct RunInfo {
 
 std::filesystem::path run_path(const std::filesystem::path& spill_folder, std::size_t number);
 
-/// Firings waiting to be spilled, and the work memory of the sort; sized once. Columns, so that a sort moves one at a
-/// time. Units: activations are the bits of their f32.
-class FiringBuffer {
+/// Writes a run whose firings come latent by latent. Whole or not there, as PlacedFile.
+class RunWriter {
  public:
-  /// As many firings as fit in `memory_bytes` beside the tables of latents, never fewer than 16.
-  FiringBuffer(std::uint64_t memory_bytes, std::uint32_t latent_count);
-  ~FiringBuffer();
-  FiringBuffer(const FiringBuffer&) = delete;
-  FiringBuffer& operator=(const FiringBuffer&) = delete;
+  /// Errors: failed (disk), from any call.
+  RunWriter(const std::filesystem::path& path, std::uint32_t latent_count, std::uint64_t firing_count,
+            std::uint64_t end_position);
 
-  std::size_t size() const { return size_; }
-  /// Whether there is nothing to spill.
-  bool empty() const { return size_ == 0 && special_firings_ == 0; }
-  std::size_t room() const { return capacity_ - size_; }
-  /// Requires: room() > 0, latent below the latent count.
-  void add(std::uint32_t latent, std::uint32_t position, std::uint32_t activation_bits);
-  /// Counts a firing at a special token, which is not kept. Requires: latent below the latent count.
-  void count_special(std::uint32_t latent);
-  void clear();
-  /// Makes room for `count` firings where even an empty buffer has less. Requires: size() == 0.
-  void grow(std::size_t count);
-  /// Gives the memory of the firings back; grow() takes it anew. Requires: size() == 0.
-  void release();
-
-  /// Sorts by latent, keeping the order of positions, and writes the run in one step. The buffer stays as it is.
-  /// Errors: failed (disk); std::logic_error when a latent fires twice at one position.
-  RunInfo write_run(const std::filesystem::path& path, std::uint64_t end_position);
+  /// Each column grows from front to back, in turn as the caller likes. Units: activations are the bits of their f32.
+  void append_positions(std::span<const std::uint32_t> values) { append(positions_, std::as_bytes(values)); }
+  void append_activations(std::span<const std::uint32_t> values) { append(activations_, std::as_bytes(values)); }
+  /// Call once, last. Shapes: offsets [F+1], special [F].
+  RunInfo commit(std::span<const std::uint64_t> offsets, std::span<const std::uint64_t> special, float largest);
 
  private:
-  struct Columns;
-  std::unique_ptr<Columns> columns_;
+  struct Column {
+    std::uint64_t at = 0;  // byte at which `pending` goes
+    std::vector<std::byte> pending;
+    Hasher hash;
+  };
+  void append(Column& column, std::span<const std::byte> bytes);
+  void flush(Column& column);
+
   std::uint32_t latent_count_;
-  std::size_t capacity_ = 0;
-  std::size_t size_ = 0;
-  std::uint64_t special_firings_ = 0;
+  RunInfo info_;
+  PlacedFile file_;
+  Column positions_, activations_;
 };
 
 /// The firings of an index as a run. Requires: `reader` counts firings at special tokens. Errors: failed (disk).

@@ -12,6 +12,7 @@
 #include "gloss/base/half.h"
 #include "gloss/formats/checked_file_testing.h"
 #include "gloss/index/index_testing.h"
+#include "gloss/index/statistics_count.h"
 
 namespace gloss::index {
 namespace {
@@ -114,6 +115,19 @@ void expect_list(const TokenList& found, const TokenList& wanted, std::uint32_t 
   }
 }
 
+TEST(Divisor, DividesAsTheProcessorDoes) {
+  Random random = Random::for_purpose(1, "divisor");
+  const auto bits = [&](unsigned n) { return static_cast<std::uint32_t>(random.next_u64() >> 32) >> (32 - n); };
+  for (int trial = 0; trial < 200000; ++trial) {
+    const std::uint32_t d = std::max(1U, bits(1 + trial % 32));
+    std::uint32_t n = bits(32);
+    if (trial % 3 == 0) n = n / d * d;
+    if (trial % 7 == 0) n = 0xFFFFFFFFU - n % 5;
+    ASSERT_EQ(Divisor(d).quotient(n), n / d) << n << " / " << d;
+    ASSERT_EQ(Divisor(d).divides(n), n % d == 0) << n << " % " << d;
+  }
+}
+
 TEST(Statistics, AreWhatCountingTheObviousWayGives) {
   for (const bool full_precision : {false, true}) {
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
@@ -157,7 +171,7 @@ TEST(Statistics, AreWhatCountingTheObviousWayGives) {
   }
 }
 
-/// More firings than are copied to be sorted: the cut is found by counting values, in both precisions.
+/// More firings than are looked at together, and more different tokens than are listed, in both precisions.
 TEST(Statistics, TheStrongestOfVeryManyFiringsAreTheSame) {
   constexpr std::uint32_t kTokens = 90'000, kCtxLen = 8;
   const Corpus corpus(kTokens / kCtxLen, kCtxLen, 500);

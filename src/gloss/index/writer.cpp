@@ -2,16 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <bit>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
 #include "gloss/base/error.h"
+#include "gloss/index/firing_buffer.h"
 #include "gloss/index/layout.h"
 #include "gloss/index/manifest.h"
 #include "gloss/index/merge.h"
-#include "gloss/index/run_file.h"
 
 namespace gloss::index {
 namespace {
@@ -39,8 +39,10 @@ struct Writer::Impl {
 
   void open();
   void check(std::span<const Firing> firings, std::uint64_t end_position) const;
+  void refuse(std::span<const Firing> firings, std::uint64_t end_position) const;
   void add(std::span<const Firing> firings, std::uint64_t end_position, std::span<const Firing> special);
   void spill_buffer();
+  void try_to_spill();
 
   std::filesystem::path folder, spill;
   WriterOptions options;
@@ -65,6 +67,23 @@ void Writer::Impl::check(std::span<const Firing> firings, std::uint64_t end_posi
                "cache fewer tokens, or several run folders");
   if (end_position < buffered_end)
     throw std::logic_error(fmt::format("end position {} is before the last, {}", end_position, buffered_end));
+  // Nearly always all is right: told by one pass without branches, and looked into only where it is not.
+  std::uint32_t previous = 0;
+  bool good = firings.empty() || (firings.front().position >= buffered_end && firings.back().position < end_position);
+  for (const Firing& firing : firings) {
+    good &= firing.latent < options.latent_count;
+    good &= firing.position >= previous;
+    good &= firing.activation > 0.0F && firing.activation <= std::numeric_limits<float>::max();
+    previous = firing.position;
+  }
+  if (!options.cached.empty() && good) {
+    for (const Firing& firing : firings) good &= options.cached[firing.latent] != 0;
+  }
+  if (!good) refuse(firings, end_position);
+}
+
+/// Says what is wrong with the first firing that is.
+void Writer::Impl::refuse(std::span<const Firing> firings, std::uint64_t end_position) const {
   std::uint64_t previous = buffered_end;
   for (const Firing& firing : firings) {
     if (firing.latent >= options.latent_count || firing.position < previous || firing.position >= end_position)
@@ -104,8 +123,7 @@ void Writer::Impl::add(std::span<const Firing> firings, std::uint64_t end_positi
   };
   while (!firings.empty()) {
     const std::size_t taken = whole_tokens(firings, buffer.room());
-    for (const Firing& f : firings.first(taken))
-      buffer.add(f.latent, f.position, std::bit_cast<std::uint32_t>(f.activation));
+    buffer.add(firings.first(taken));
     firings = firings.subspan(taken);
     if (firings.empty()) break;
     buffered_end = firings[0].position;
@@ -125,6 +143,15 @@ void Writer::Impl::spill_buffer() {
   write_manifest(spill, options, next);
   manifest = std::move(next);
   buffer.clear();
+}
+
+/// After a merge that failed: what only the buffer holds shall not be lost where it can be helped.
+void Writer::Impl::try_to_spill() {
+  try {
+    spill_buffer();
+  } catch (const std::exception&) {
+    // The disk is full: what was spilled before stays, and the buffer too while this Writer lives.
+  }
 }
 
 Writer::Writer(std::filesystem::path folder, WriterOptions options) {
@@ -181,15 +208,27 @@ void Writer::checkpoint() {
 
 void Writer::finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter,
                     const IndexedTokens* tokens) {
-  checkpoint();
+  if (impl_->broken) throw std::logic_error("finish after a failed append: open a new Writer on the folder");
   Impl& w = *impl_;
-  if (token_count != w.manifest.resume_position || token_count % w.options.ctx_len != 0 ||
-      excluded_token_count > token_count)
+  if (token_count != w.buffered_end || token_count % w.options.ctx_len != 0 || excluded_token_count > token_count)
     throw std::logic_error(fmt::format("finish: {} tokens, {} of them excluded, but {} were appended in contexts of {}",
-                                       token_count, excluded_token_count, w.manifest.resume_position,
-                                       w.options.ctx_len));
-  w.buffer.release();  // the merge has the memory to itself
-  merge_runs(w.folder, w.options, w.manifest, {token_count, excluded_token_count, tokens}, reporter);
+                                       token_count, excluded_token_count, w.buffered_end, w.options.ctx_len));
+  w.buffer.trim();
+  MergeInput input{token_count, excluded_token_count, tokens, nullptr};
+  if (fits_beside_merge(w.buffer, w.options, w.manifest, token_count)) {
+    input.buffer = &w.buffer;
+  } else {
+    w.spill_buffer();
+    w.buffer.trim();  // the merge has the memory to itself
+  }
+  try {
+    merge_runs(w.folder, w.options, w.manifest, input, reporter);
+  } catch (...) {
+    w.try_to_spill();
+    throw;
+  }
+  w.buffer.clear();
+  w.buffer.trim();
   remove_spill(w.spill);
 }
 

@@ -32,11 +32,10 @@ struct WriterOptions {
   std::map<std::string, std::string> metadata;  // stored as given (model, coder, fingerprints, version, ...)
 };
 
-/// Firings go to a buffer of fixed size; a full buffer is counting-sorted by latent and spilled as a run to
-/// FOLDER/spill/; finish() merges the runs in one pass. After each spill a manifest is committed, so a new Writer on
-/// the same folder and options goes on from resume_position(). Same firings = same bytes, however often interrupted and
-/// whatever the memory.
-/// Threads: one at a time.
+/// Firings go to a buffer of fixed size; a full buffer is sorted by latent and spilled as a run to FOLDER/spill/;
+/// finish() merges the runs, and the buffer where the memory has room for both, in one pass. After each spill a
+/// manifest is committed, so a new Writer on the same folder and options goes on from resume_position(). Same firings =
+/// same bytes, however often interrupted and whatever the memory. Threads: one at a time.
 class Writer {
  public:
   /// `folder` is latents/HOOKPOINT. Errors: failed (disk); bad_input when a manifest of other options lies there.
@@ -61,7 +60,7 @@ class Writer {
   void checkpoint();
   /// Merges, commits index.safetensors and removes the spill folder. `token_count` positions were seen in all,
   /// `excluded_token_count` of them left out. With `tokens`, statistics.safetensors beside the index comes of the same
-  /// pass (statistics.h). Errors: as append; bad_input: other tokens.
+  /// pass (statistics.h). Errors: as append; bad_input: other tokens; interrupted. After one the buffer is spilled.
   void finish(std::uint64_t token_count, std::uint64_t excluded_token_count, Reporter& reporter,
               const IndexedTokens* tokens = nullptr);
 

@@ -192,6 +192,21 @@ TEST(IndexWriterFaults, AnInterruptedMergeCanBeDoneAgain) {
   EXPECT_EQ(folder.index_bytes(), wanted_bytes());
 }
 
+TEST(IndexWriterFaults, AMergeFromMemoryThatIsInterruptedLosesNothing) {
+  const Folder folder;
+  {
+    SilentReporter reporter;
+    Writer writer(folder.path(), testing::options(kLatents, 16));
+    append_from(writer, firings(), kTokens, 16);
+    set_interrupted(true);
+    EXPECT_EQ(error_of([&] { writer.finish(kTokens, 0, reporter); }, ErrorKind::interrupted), "interrupted");
+    set_interrupted(false);
+  }
+  EXPECT_EQ(Writer(folder.path(), small_memory()).resume_position(), kTokens);
+  write_index(folder.path(), small_memory(), {}, kTokens);
+  EXPECT_EQ(folder.index_bytes(), wanted_bytes());
+}
+
 TEST(IndexWriterFaults, OtherOptionsAreRefusedAndNamed) {
   const Folder folder;
   abandon_half_way(folder.path());

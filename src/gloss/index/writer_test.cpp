@@ -78,6 +78,26 @@ TEST(IndexWriter, GivesTheSameBytesWhateverTheMemoryAndTheBatches) {
   }
 }
 
+/// Most latents of many buckets, each in some of the runs and the last of them in the buffer only.
+TEST(IndexWriter, MergesRunsWithWhatIsStillInMemory) {
+  constexpr std::uint32_t kLatents = 3000;
+  constexpr std::uint32_t kTokens = 320;
+  const auto firings = random_firings(21, kLatents, kTokens, 0.02);
+  const std::string wanted = bytes_with(testing::options(kLatents, 16, 0), firings, kTokens, 7);
+  for (const std::uint64_t memory : {std::uint64_t{300} << 10, std::uint64_t{500} << 10, std::uint64_t{1} << 24}) {
+    const Folder folder;
+    const WriterOptions options = testing::options(kLatents, 16, memory);
+    SilentReporter reporter;
+    Writer writer(folder.path(), options);
+    append_from(writer, firings, kTokens / 2, 5);
+    writer.checkpoint();
+    append_from(writer, firings, kTokens, 7);
+    writer.finish(kTokens, 0, reporter);
+    EXPECT_EQ(folder.index_bytes(), wanted) << memory;
+    expect_same(Reader::open(folder.path() / "index.safetensors"), firings, true);
+  }
+}
+
 TEST(IndexWriter, ALatentThatFiresEverywhereNeedsNoMoreMemory) {
   std::vector<Firing> firings;  // far more firings of latent 1 than the merge holds at once
   for (std::uint32_t p = 0; p < 4000; ++p) {
