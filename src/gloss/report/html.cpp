@@ -11,42 +11,15 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/output_file.h"
-#include "gloss/base/utf8.h"
+#include "gloss/report/csv.h"
 #include "gloss/report/page.h"
 #include "gloss/report/summary.h"
+#include "gloss/report/vega_figures.h"
 #include "gloss/report/visible_text.h"
 
 namespace gloss::report {
 
-/// The page's template, style sheet and script, compiled in; "" for an unknown name.
-std::string_view asset(std::string_view file_name);
-
 namespace {
-
-/// Replaces each {{name}} of the template by its part, in one pass: parts are never searched again, so that nothing a
-/// run says can stand for another part.
-std::string fill(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts) {
-  std::string out;
-  while (true) {
-    const std::size_t open = page.find("{{");
-    const std::size_t close = open == std::string_view::npos ? open : page.find("}}", open);
-    if (close == std::string_view::npos) return out.append(page);
-    out.append(page.substr(0, open)).append(parts.at(std::string(page.substr(open + 2, close - open - 2))));
-    page.remove_prefix(close + 2);
-  }
-}
-
-std::string csv_text(std::string_view text) {
-  std::string value = replace_invalid_utf8(text);
-  if (!value.empty() && std::string_view("=+-@\t\r").find(value.front()) != std::string_view::npos)
-    value.insert(0, "'");
-  if (value.find_first_of(",\"\r\n") == std::string::npos) return value;
-  std::string quoted = "\"";
-  for (const char c : value) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + "\"";
-}
-
-std::string csv_number(double value) { return std::isnan(value) ? std::string() : fmt::format("{:.6g}", value); }
 
 std::string csv_interval(const score::Interval& i) {
   return fmt::format("{},{},{}", csv_number(i.value), csv_number(i.low), csv_number(i.high));
@@ -88,16 +61,16 @@ std::string scores_csv(const RunData& data) {
 namespace {
 
 std::string page_of(const RunData& data, const RunSummary& summary, const ReportOptions& options, Reporter& reporter) {
-  return fill(asset("page.html"), {{"title", html_text(data.title)},
-                                   {"css", std::string(asset("report.css"))},
-                                   {"js", std::string(asset("report.js"))},
-                                   {"facts", facts_html(data)},
-                                   {"warnings", warnings_html(summary)},
-                                   {"summary", summary_table_html(summary)},
-                                   {"by_hookpoint", hookpoint_table_html(summary)},
-                                   {"histograms", histograms_html(data, summary)},
-                                   {"deciles", deciles_html(data, summary)},
-                                   {"data", script_json(page_data(data, options, reporter))}});
+  return filled(asset("page.html"), {{"title", html_text(data.title)},
+                                     {"css", std::string(asset("report.css"))},
+                                     {"js", std::string(asset("report.js"))},
+                                     {"facts", facts_html(data)},
+                                     {"warnings", warnings_html(summary)},
+                                     {"summary", summary_table_html(summary)},
+                                     {"by_hookpoint", hookpoint_table_html(summary)},
+                                     {"histograms", histograms_html(data, summary)},
+                                     {"deciles", deciles_html(data, summary)},
+                                     {"data", script_json(page_data(data, options, reporter))}});
 }
 
 }  // namespace
@@ -118,6 +91,9 @@ void write_report(const std::filesystem::path& folder, const RunData& data, cons
   if (data.negatives) numbers["negatives"] = data.negatives();
   if (data.calibration) numbers["calibration"] = data.calibration();
   write_file(folder / "summary.json", numbers.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const std::vector<Figure> figures = make_figures(data, summary, {{}, std::nullopt, options.seed});
+  write_figures(folder / "figures", figures);
+  write_file(folder / "figures.html", figures_page(data, figures));
   write_file(folder / "index.html", page_of(data, summary, options, reporter));
 }
 

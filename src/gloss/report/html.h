@@ -18,7 +18,8 @@ struct ReportOptions {
   std::size_t wrong = 12, right = 4;  // judged windows of each score
 };
 
-/// Writes FOLDER/index.html, scores.csv and summary.json, each in one step; makes the folder. The page loads nothing
+/// Writes FOLDER/index.html, figures.html, figures/, scores.csv and summary.json, each file in one step; makes the
+/// folder. The pages load nothing
 /// and treats every token and explanation as hostile text. Errors: failed (disk).
 void write_report(const std::filesystem::path& folder, const RunData& data, const ReportOptions& options,
                   Reporter& reporter);

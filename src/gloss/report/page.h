@@ -1,5 +1,7 @@
 #pragma once
 /// Parts of the page. Private to the report.
+#include <functional>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -26,6 +28,11 @@ std::string deciles_html(const RunData& data, const RunSummary& summary);
 
 /// What the page's script shows: see the head of assets/report.js for its fields.
 nlohmann::json page_data(const RunData& data, const ReportOptions& options, Reporter& reporter);
+/// The page's templates, style sheet and scripts, compiled in; "" for an unknown name.
+std::string_view asset(std::string_view file_name);
+/// Replaces each {{name}} of a template by its part, in one pass: parts are never searched again, so that nothing a run
+/// says can stand for another part. Requires: a part for each name.
+std::string filled(std::string_view page, const std::map<std::string, std::string, std::less<>>& parts);
 /// JSON that may stand inside a script element: no `<`, `>`, `&` or line separator is left in it.
 std::string script_json(const nlohmann::json& json);
 

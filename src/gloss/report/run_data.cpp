@@ -64,6 +64,7 @@ RunData from_store(const store::Store& store) {
   };
   data.negatives = [&store] { return negatives_json(store); };
   data.calibration = [&store] { return calibration_json(store); };
+  data.costs = [&store] { return store.costs(); };
   return data;
 }
 

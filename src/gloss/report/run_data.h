@@ -29,6 +29,7 @@ struct RunData {
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
   /// negatives_json() and calibration_json() of the store.
   std::function<nlohmann::json()> negatives, calibration;
+  std::function<std::vector<store::CostRow>()> costs;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.
