@@ -21,7 +21,8 @@ using ::testing::HasSubstr;
 std::set<std::uint32_t> kept(const fs::path& run, const std::string& kind) {
   const store::Store store(run / "results.db");
   std::set<std::uint32_t> latents;
-  for (const auto& [latent, value] : store.kind("layers.2", kind).value().latents) latents.insert(to_index(latent));
+  const store::KindRow row = store.kind("layers.2", kind).value();
+  for (const auto& [latent, value] : row.latents) latents.insert(to_index(latent));
   return latents;
 }
 
@@ -45,7 +46,9 @@ TEST(Filter, KeepsWhatItTellsAndLatentsAreChosenByIt) {
       told[kind] = row["told"];
       EXPECT_EQ(kept(run, kind).size(), told[kind]) << kind;
       for (const auto& at : row["by_threshold"]) {
-        if (at["threshold"] == filter["threshold"]) EXPECT_EQ(at["latents"], row["told"]) << kind;
+        if (at["threshold"] == filter["threshold"]) {
+          EXPECT_EQ(at["latents"], row["told"]) << kind;
+        }
       }
     }
   }
