@@ -34,10 +34,8 @@ TEST(Filter, KeepsWhatItTellsAndLatentsAreChosenByIt) {
   EXPECT_THAT(outcome.err, HasSubstr("which latents of layers.2 are unigram is not known"));
   EXPECT_THAT(outcome.err, HasSubstr("gloss filter RUN tells it"));
 
-  outcome = run_gloss({"filter", run.string(), "--json", "--threads", "1"});
+  outcome = run_gloss({"filter", run.string(), "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const std::string with_two = run_gloss({"filter", run.string(), "--json", "--threads", "2"}).out;
-  EXPECT_EQ(with_two, outcome.out);
   std::map<std::string, std::size_t> told;
   const auto tables = nlohmann::json::parse(outcome.out)["filters"];
   for (const auto& filter : tables) {
@@ -55,7 +53,6 @@ TEST(Filter, KeepsWhatItTellsAndLatentsAreChosenByIt) {
   EXPECT_GT(told["unigram"], 100U);
   EXPECT_GT(told["dead"], 0U);
   EXPECT_EQ(told.count("output"), 0U) << "nothing was scored";
-  EXPECT_THAT(run_gloss({"filter", run.string()}).out, HasSubstr("positional: information of position, nats; told"));
 
   const std::set<std::uint32_t> unigram = kept(run, "unigram");
   outcome = run_gloss({"explain", run.string(), "--latents", "unigram and density>0.001,random:20"});
@@ -66,11 +63,12 @@ TEST(Filter, KeepsWhatItTellsAndLatentsAreChosenByIt) {
     EXPECT_EQ(explained.size(), 20U);
     for (const auto& row : explained) EXPECT_TRUE(unigram.count(to_index(row.explanation.latent)));
   }
-  ASSERT_EQ(run_gloss({"filter", run.string(), "--unigram", "1"}).code, 0);
+  outcome = run_gloss({"filter", run.string(), "--unigram", "1"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("positional: information of position, nats; told above 0.05"));
   const std::set<std::uint32_t> fewer = kept(run, "unigram");
   EXPECT_LT(fewer.size(), unigram.size());
   EXPECT_TRUE(std::includes(unigram.begin(), unigram.end(), fewer.begin(), fewer.end()));
-  EXPECT_EQ(run_gloss({"check", run.string()}).code, 0);
 }
 
 }  // namespace
