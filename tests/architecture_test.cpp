@@ -13,10 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kOrder = {"base", "formats", "text",  "model", "sparse", "index", "examples",
-                                         "llm",  "explain", "score", "store", "report", "app"};
+const std::vector<std::string> kOrder = {"base", "formats", "text",  "model", "sparse",  "index",  "examples",
+                                         "llm",  "explain", "score", "store", "circuit", "report", "app"};
 // Modules that must not include these although they stand above them: libtorch stays where it is needed.
-const std::vector<std::string> kTorchModules = {"model", "sparse"};
+const std::vector<std::string> kTorchModules = {"model", "sparse", "circuit"};
 
 struct Include {
   fs::path file;

@@ -371,6 +371,22 @@ void Coder::encoder_rows(std::size_t first, std::span<float> out) const {
   std::copy_n(rows.data_ptr<float>(), out.size(), out.begin());
 }
 
+void Coder::value_gradient(LatentId latent, float value, std::span<float> out) const {
+  const std::size_t f = to_index(latent);
+  const CoderInfo& info = impl_->info;
+  if (info.normalisation != Normalisation::none)
+    fail_input("sparse coder",
+               "it normalises its input, so the gradient of its latents depends on more than the latent");
+  if (info.neurons) {
+    std::fill(out.begin(), out.end(), 0.0F);
+    out[f % info.input_width] = f < info.input_width ? 1.0F : -1.0F;
+    return;
+  }
+  encoder_rows(f, out);
+  const float slope = (impl_->gain.empty() ? 1.0F : impl_->gain[f]) * (impl_->tanh ? 1.0F - value * value : 1.0F);
+  for (float& g : out) g *= slope;
+}
+
 Encoded Coder::encode(const model::Tensor& x) const {
   const at::NoGradGuard no_gradients;
   check_width(x, impl_->info.input_width, "the input");

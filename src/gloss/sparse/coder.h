@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gloss/base/ids.h"
 #include "gloss/model/tensor.h"
 #include "gloss/sparse/encoded.h"
 
@@ -86,6 +87,10 @@ class Coder {
   /// Copies encoder rows [first, first + out.size() / D). Shapes: out [count, D] row-major. Threads: any.
   /// Requires: rows below info().latents.
   void encoder_rows(std::size_t first, std::span<float> out) const;
+  /// d value / d x of an active latent, whose value is known: its encoder row, times what the activation multiplies it
+  /// by. Shapes: out [D]. Requires: latent below info().latents. Errors: bad_input: the coder normalises its input, so
+  /// that this is no row. Threads: any.
+  void value_gradient(LatentId latent, float value, std::span<float> out) const;
 
   /// The active latents of x [N, D], exact (ties to the lower index), tiled so that [N, F] is never held. Errors:
   /// bad_input on a width that is not info().input_width (names both), and on x that is not finite (names the first
