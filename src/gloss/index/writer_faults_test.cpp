@@ -207,6 +207,27 @@ TEST(IndexWriterFaults, AMergeFromMemoryThatIsInterruptedLosesNothing) {
   EXPECT_EQ(folder.index_bytes(), wanted_bytes());
 }
 
+TEST(IndexWriterFaults, AFullDiskInAMergeFromMemoryLeavesWhatWasSpilledBefore) {
+  const Folder folder;
+  const int code = in_child([&] {
+    SilentReporter reporter;
+    Writer writer(folder.path(), testing::options(kLatents, 16));
+    append_from(writer, firings(), kTokens / 2, 16);
+    writer.checkpoint();
+    append_from(writer, firings(), kTokens, 16);
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{5000, 5000};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const std::string error = error_of([&] { writer.finish(kTokens, 0, reporter); }, ErrorKind::failed);
+    return error.find("index.safetensors.tmp: cannot be written: File too large") != error.npos ? 7 : 8;
+  });
+  EXPECT_EQ(code, 7);
+  EXPECT_FALSE(fs::exists(folder.path() / "index.safetensors.tmp"));
+  EXPECT_EQ(Writer(folder.path(), small_memory()).resume_position(), kTokens / 2);
+  write_index(folder.path(), small_memory(), firings(), kTokens);
+  EXPECT_EQ(folder.index_bytes(), wanted_bytes());
+}
+
 TEST(IndexWriterFaults, OtherOptionsAreRefusedAndNamed) {
   const Folder folder;
   abandon_half_way(folder.path());
