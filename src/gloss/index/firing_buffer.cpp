@@ -16,9 +16,10 @@ constexpr std::uint64_t kSortedBytes = 8;      // of a firing: position and acti
 constexpr std::uint64_t kMostBlock = 1024;
 constexpr std::uint64_t kLeastBlock = 16;
 constexpr std::uint32_t kMostBuckets = 512;
-constexpr unsigned kLeastShift = 9;                            // buckets of fewer latents are no faster
-constexpr std::uint64_t kBlocksShare = 16;                     // of the memory may lie in blocks half full
-constexpr std::uint64_t kSlabBytes = std::uint64_t{64} << 20;  // so large that the system gets it back when freed
+constexpr unsigned kLeastShift = 9;                           // buckets of fewer latents are no faster
+constexpr std::uint64_t kBlocksShare = 16;                    // of the memory may lie in blocks half full
+constexpr std::uint64_t kMostSlab = std::uint64_t{64} << 20;  // bytes; so large that the system gets it back when freed
+constexpr std::uint64_t kSlabs = 32;                          // more of them in less memory
 
 void check_ascending(std::span<const std::uint32_t> positions, std::uint32_t latent,
                      const std::filesystem::path& path) {
@@ -39,7 +40,7 @@ FiringBuffer::FiringBuffer(std::uint64_t memory_bytes, std::uint32_t latent_coun
   block_ = kMostBlock;
   while (block_ > kLeastBlock && count() * block_ * sizeof(Firing) * kBlocksShare > left) block_ /= 2;
   buckets_.resize(count());
-  slab_blocks_ = std::clamp<std::uint64_t>(std::min(left, kSlabBytes) / block_bytes(), 1, kSlabBytes);
+  slab_blocks_ = std::max<std::uint64_t>(1, std::min(left / kSlabs, kMostSlab) / block_bytes());
   special_.resize(latent_count);
   budget_ = left;
   grow(kLeastFirings);

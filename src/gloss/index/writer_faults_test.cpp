@@ -198,6 +198,7 @@ TEST(IndexWriterFaults, AMergeFromMemoryThatIsInterruptedLosesNothing) {
     SilentReporter reporter;
     Writer writer(folder.path(), testing::options(kLatents, 16));
     append_from(writer, firings(), kTokens, 16);
+    EXPECT_FALSE(fs::exists(folder.path() / "spill" / "run-0.bin")) << "all of it is in memory";
     set_interrupted(true);
     EXPECT_EQ(error_of([&] { writer.finish(kTokens, 0, reporter); }, ErrorKind::interrupted), "interrupted");
     set_interrupted(false);

@@ -78,6 +78,17 @@ TEST(IndexWriter, GivesTheSameBytesWhateverTheMemoryAndTheBatches) {
   }
 }
 
+/// Runs that lie in a folder whenever a merge tells how far it is.
+struct RunCounter : SilentReporter {
+  explicit RunCounter(std::filesystem::path spill_) : spill(std::move(spill_)) {}
+  void progress(const Progress&) override {
+    runs = 0;
+    while (std::filesystem::exists(spill / ("run-" + std::to_string(runs) + ".bin"))) ++runs;
+  }
+  std::filesystem::path spill;
+  int runs = -1;
+};
+
 /// Most latents of many buckets, each in some of the runs and the last of them in the buffer only.
 TEST(IndexWriter, MergesRunsWithWhatIsStillInMemory) {
   constexpr std::uint32_t kLatents = 3000;
@@ -87,12 +98,17 @@ TEST(IndexWriter, MergesRunsWithWhatIsStillInMemory) {
   for (const std::uint64_t memory : {std::uint64_t{300} << 10, std::uint64_t{500} << 10, std::uint64_t{1} << 24}) {
     const Folder folder;
     const WriterOptions options = testing::options(kLatents, 16, memory);
-    SilentReporter reporter;
+    RunCounter reporter(folder.path() / "spill");
     Writer writer(folder.path(), options);
     append_from(writer, firings, kTokens / 2, 5);
     writer.checkpoint();
     append_from(writer, firings, kTokens, 7);
     writer.finish(kTokens, 0, reporter);
+    if (memory == std::uint64_t{1} << 24) {
+      EXPECT_EQ(reporter.runs, 1) << "the second half was never spilled";
+    } else {
+      EXPECT_GE(reporter.runs, 1);
+    }
     EXPECT_EQ(folder.index_bytes(), wanted) << memory;
     expect_same(Reader::open(folder.path() / "index.safetensors"), firings, true);
   }
