@@ -29,7 +29,8 @@ TEST(FiringBuffer, PlacesAnyRangeOfLatentsInOrder) {
   FiringBuffer buffer(std::uint64_t{1} << 20, kLatents);
   ASSERT_EQ(fill(buffer, firings), firings.size());
   std::vector<std::uint64_t> count(kLatents, 0);
-  buffer.add_counts(count);
+  for (const Firing& f : firings) ++count[f.latent];
+  EXPECT_TRUE(std::equal(count.begin(), count.end(), buffer.counts().begin(), buffer.counts().end()));
   Random random = Random::for_purpose(1, "ranges");
   for (int trial = 0; trial < 100; ++trial) {
     const auto first = static_cast<std::uint32_t>(random.below(kLatents));
@@ -58,7 +59,7 @@ TEST(FiringBuffer, PlacesAnyRangeOfLatentsInOrder) {
 
 /// What it holds, its sorting and its tables stay within the memory, whatever the latents.
 TEST(FiringBuffer, KeepsToItsMemory) {
-  for (const std::uint32_t latents : {1U, 500U, 5000U, 200000U}) {
+  for (const std::uint32_t latents : {1U, 500U, 5000U, 100000U}) {
     for (const std::uint64_t memory : {std::uint64_t{4} << 20, std::uint64_t{9} << 20}) {
       for (const bool one_latent : {false, true}) {
         FiringBuffer buffer(memory, latents);
@@ -66,7 +67,7 @@ TEST(FiringBuffer, KeepsToItsMemory) {
         for (std::uint32_t p = 0; p < 800'000; ++p) firings.push_back({one_latent ? 0 : p * 7919U % latents, p, 1.0F});
         const std::uint64_t taken = fill(buffer, firings);
         const std::uint64_t sorting = one_latent || latents == 1 ? 8 * taken : 0;
-        const std::uint64_t tables = 16 * (std::uint64_t{latents} + 1);
+        const std::uint64_t tables = 24 * (std::uint64_t{latents} + 1);
         EXPECT_LE(buffer.used_bytes() + sorting + tables, memory + memory / 16) << latents << " " << one_latent;
         EXPECT_GE(20 * taken, (memory - tables) * 3 / 4) << "and does not waste it";
         buffer.clear();
