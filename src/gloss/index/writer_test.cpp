@@ -94,7 +94,7 @@ TEST(IndexWriter, MergesRunsWithWhatIsStillInMemory) {
   constexpr std::uint32_t kLatents = 3000;
   constexpr std::uint32_t kTokens = 320;
   const auto firings = random_firings(21, kLatents, kTokens, 0.02);
-  const std::string wanted = bytes_with(testing::options(kLatents, 16, 0), firings, kTokens, 7);
+  const std::string wanted = bytes_with(testing::options(kLatents, 16, std::uint64_t{250} << 10), firings, kTokens, 7);
   for (const std::uint64_t memory : {std::uint64_t{300} << 10, std::uint64_t{500} << 10, std::uint64_t{1} << 24}) {
     const Folder folder;
     const WriterOptions options = testing::options(kLatents, 16, memory);
@@ -121,7 +121,7 @@ TEST(IndexWriter, ALatentThatFiresEverywhereNeedsNoMoreMemory) {
     if (p % 100 == 0) firings.push_back({2, p, 0.5F});
   }
   const std::string wanted = bytes_with(testing::options(4, 8, 1 << 24), firings, 4000, 4000);
-  EXPECT_EQ(bytes_with(testing::options(4, 8, 600), firings, 4000, 10), wanted);
+  EXPECT_EQ(bytes_with(testing::options(4, 8, 1200), firings, 4000, 10), wanted);
 }
 
 TEST(IndexWriter, GoesOnAfterBeingAbandonedAnywhere) {
