@@ -184,6 +184,7 @@ std::vector<TaskGroup> open_tasks(const Scoring& s) {
 struct Asked {
   std::vector<examples::Window> silent;
   score::Strata strata;
+  std::vector<examples::Window> simulated;  // of simulation: the windows, in the order of the questions
   double strong = 0.0;  // of generation: what the weakest window of the fifth of ten quantiles reaches, of M
 };
 
@@ -205,6 +206,8 @@ void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std:
   score::LatentScore result = score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
   if (task.scorer == score::Scorer::detection) score::add_base_rate(result, judgements, asked.strata);
   if (task.scorer == score::Scorer::generation) score::add_strengths(result, judgements, asked.strong);
+  if (task.scorer == score::Scorer::simulation)
+    score::add_simulation(result, judgements, asked.simulated, s.settings.options.seed);
   if (task.scorer == score::Scorer::intervention) score::add_gains(result, judgements, s.settings.options.seed);
   s.failed_judgements += result.failed;
   s.store.put_score(
@@ -220,11 +223,16 @@ std::vector<score::Question> questions_of(const Scoring& s, const Task& task, ex
   options.intruder_per_quantile = s.options.asking.intruder_per_quantile;
   options.choice_windows = s.options.asking.choice_windows;
   options.choice_rivals = s.options.asking.choice_rivals;
+  options.simulated = s.options.asking.simulated;
+  options.simulated_windows = s.options.asking.simulated_windows;
   std::vector<score::Question> questions = score::make_questions(task.scorer, s.hookpoint, found, options);
   if (task.scorer == score::Scorer::forced_choice)
     score::add_rivals(questions, s.hookpoint, task.item->explanation, s.reader.density(found.latent), s.explained,
                       s.densities, options);
   asked.strong = middle_strength(found, s.settings.options.quantiles);
+  if (task.scorer == score::Scorer::simulation) {
+    for (const score::Question& q : questions) asked.simulated.push_back(q.window);
+  }
   asked.strata = score::strata_of(found.window_count, found.silent_count, s.settings.options.quantiles);
   asked.silent = std::move(found.test_silent);
   asked.silent.insert(asked.silent.end(), found.test_neighbours.begin(), found.test_neighbours.end());
@@ -241,10 +249,7 @@ class Stopping {
   Stopping& operator=(const Stopping&) = delete;
 
   /// Scorers without a balanced accuracy are asked about everything.
-  score::Judge& judge(score::Scorer scorer) {
-    const bool balanced = !score::is_choice(scorer) && !score::is_ranking(scorer) && !score::is_experiment(scorer);
-    return balanced ? *judge_ : *all_;
-  }
+  score::Judge& judge(score::Scorer scorer) { return score::is_balanced(scorer) ? *judge_ : *all_; }
   void count(Scoring& s) const {
     if (!until_) return;
     s.asked += until_->asked();
@@ -429,11 +434,9 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
                     available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
   if (judges.model() != nullptr) {
     context.reporter.info(describe(judges.model()->totals()));
+    for (const std::string& line : commonest_reasons(judges.model()->totals())) context.reporter.info(line);
     for (const std::string& line : describe_costs(store)) context.reporter.info(line);
   }
-  constexpr std::size_t kReasons = 3;
-  for (const auto& [reason, count] : failed > 0 ? store.failures(kReasons) : decltype(store.failures(0)){})
-    context.reporter.info(fmt::format("{} requests without an answer: {}", count, reason));
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }
@@ -444,6 +447,16 @@ void add_choices(CLI::App& cli, score::QuestionOptions& asking) {
   cli.add_option("--intruders", asking.intruder_per_quantile, "questions of intruder for each quantile")
       ->check(CLI::Range(1, 1000));
   cli.add_option("--choice-windows", asking.choice_windows, "windows shown by forced-choice")->check(CLI::Range(1, 20));
+  const std::map<std::string, score::QuestionOptions::Simulated> kinds = {
+      {"top-and-random", score::QuestionOptions::Simulated::top_and_random},
+      {"random", score::QuestionOptions::Simulated::random},
+      {"quantiles", score::QuestionOptions::Simulated::quantiles}};
+  cli.add_option("--simulate", asking.simulated,
+                 "windows of simulation: top-and-random (the strongest and silent ones), random (silent ones), "
+                 "quantiles (as many of each)")
+      ->transform(CLI::CheckedTransformer(kinds))
+      ->default_str("top-and-random");
+  cli.add_option("--simulate-windows", asking.simulated_windows, "of each of these")->check(CLI::Range(1, 100));
   cli.add_option("--rivals", asking.choice_rivals, "wrong explanations shown by forced-choice")
       ->check(CLI::Range(1, 20));
 }
@@ -460,7 +473,8 @@ Runner setup_score(CLI::App& cli) {
       "belong? forced-choice: which of four explanations fits? embedding: how near in meaning are "
       "explanation and window? surprisal: by how much does the explanation lower a model's loss? generation: "
       "does the latent fire in texts written from the explanation? intervention: does the explanation fit what "
-      "the model writes when the latent is turned up?");
+      "the model writes when the latent is turned up? simulation: how "
+      "strongly does it fire on each token?");
   add_choices(cli, o->asking);
   cli.add_option("--fuzz-shape", o->fuzz_shape,
                  "wrong marks of fuzz: scattered, or matched (in runs as long as those of the right ones)");

@@ -21,6 +21,7 @@ struct Judgement {
   Verdict verdict = Verdict::failed;
   float probability = -1.0F;  // of yes; -1 = not known
   std::string call_hash;      // the LLM call it came from, if any
+  std::vector<float> levels;  // [W] 0..10, of simulation; not stored
 };
 
 struct Interval {
