@@ -10,6 +10,7 @@
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
 #include "gloss/app/given_explanations.h"
+#include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/settings.h"
@@ -322,12 +323,13 @@ int report_tally(const ExplainCommand& o, const std::string& explainer, const Ta
 
 /// The latents to work on. Those of a person's table are asked for by being in it, whether they fire often or not.
 std::vector<LatentId> select_latents(const ExplainCommand& o, const RunData& data, const examples::LatentSpec& spec,
-                                     Kind kind, const std::string& hookpoint, const index::Reader& reader) {
+                                     Kind kind, const std::string& hookpoint, const index::Reader& reader,
+                                     const store::Store& store) {
   const std::vector<bool> eligible = kind == Kind::human
                                          ? std::vector<bool>(reader.latent_count(), true)
                                          : eligible_latents(data, reader, o.examples, o.common.thread_count());
   return spec.select(hookpoint, reader.latent_count(), o.common.seed, eligible,
-                     [&](LatentId f) { return reader.density(f); });
+                     properties_of(reader, hookpoint, &store));
 }
 
 int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
@@ -380,7 +382,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
   Tally tally;
   for (const std::string& hookpoint : hookpoints) {
     index::Reader reader = data.index(hookpoint);
-    std::vector<LatentId> latents = select_latents(o, data, spec, chosen.kind, hookpoint, reader);
+    std::vector<LatentId> latents = select_latents(o, data, spec, chosen.kind, hookpoint, reader, store);
     Work work{o,
               data,
               store,

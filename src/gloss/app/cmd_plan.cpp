@@ -9,6 +9,7 @@
 
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
+#include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/prompt_counter.h"
 #include "gloss/app/run_data.h"
@@ -311,7 +312,7 @@ int plan_command(PlanCommand& o, Context& context) {
     const std::vector<LatentId> latents =
         spec.select(hookpoint, reader.latent_count(), o.common.seed,
                     eligible_latents(data, reader, p.settings, o.common.thread_count()),
-                    [&](LatentId f) { return reader.density(f); });
+                    properties_of(reader, hookpoint, store ? &*store : nullptr));
     plan_explaining(p, hookpoint, reader, latents);
     for (std::size_t i = 0; i < o.scorers.size(); ++i) plan_scoring(p, hookpoint, reader, latents, i);
   }

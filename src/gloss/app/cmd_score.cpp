@@ -11,6 +11,7 @@
 
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
+#include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/score_judges.h"
@@ -143,7 +144,7 @@ void collect_items(Scoring& s, const std::string& explainer, const examples::Lat
   }
   std::vector<bool> selected(s.reader.latent_count(), false);
   for (const LatentId f : spec.select(s.hookpoint, s.reader.latent_count(), s.options.common.seed, explained_latents,
-                                      [&](LatentId latent) { return s.reader.density(latent); }))
+                                      properties_of(s.reader, s.hookpoint, &s.store)))
     selected[to_index(f)] = explained_latents[to_index(f)];
   for (const explain::Explanation& e : s.explained) {
     if (selected[to_index(e.latent)]) s.items.push_back({explainer, e});

@@ -23,6 +23,7 @@ const std::vector<Command>& table() {
       {"run", "do all stages that a TOML file asks for, skipping what is done", setup_run},
       {"train-sae", "train a sparse coder on a subject model's activations", setup_train_sae},
       {"cache", "run model and coder over text; write tokens and activation index", setup_cache},
+      {"filter", "tell kinds of latents (positional, unigram, dense, ...) before they are explained", setup_filter},
       {"plan", "tell what explaining and scoring will cost, before anything is sent", setup_plan},
       {"explain", "explain latents from their examples", setup_explain},
       {"score", "score explanations on windows no explainer saw", setup_score},

@@ -46,6 +46,7 @@ Runner setup_doctor(CLI::App& cli);
 Runner setup_check(CLI::App& cli);
 Runner setup_merge(CLI::App& cli);
 Runner setup_compare(CLI::App& cli);
+Runner setup_filter(CLI::App& cli);
 Runner setup_export(CLI::App& cli);
 Runner setup_import(CLI::App& cli);
 

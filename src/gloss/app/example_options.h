@@ -13,9 +13,10 @@ namespace gloss::app {
 
 /// What --latents takes (examples::LatentSpec).
 inline constexpr const char* kLatentsHelp =
-    "numbers and ranges (0-99,512), file:LIST.csv (hookpoint,latent a line) or all; of these only alive or dead ones "
-    "or "
-    "those of a density:1e-4..1e-2 (fraction of tokens); of these random:300; with commas between";
+    "numbers and ranges (0-99,512), file:LIST.csv (hookpoint,latent a line) or all; of these only alive or dead ones, "
+    "those of a density:1e-4..1e-2 (fraction of tokens), or those for which a condition holds, such as 'not positional "
+    "and density<0.01' (and, or, not, brackets; kinds that gloss filter told; density, firings and max with <, <=, >, "
+    ">=); of these random:300; with commas between";
 
 /// Adds them to a command. Lifetime: `settings` must outlive parsing.
 void add_example_options(CLI::App& cli, ExampleSettings& settings);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gloss/base/ids.h"
+#include "gloss/examples/latent_condition.h"
 #include "gloss/index/latent_weights.h"
 #include "gloss/index/reader.h"
 #include "gloss/text/token_file.h"
@@ -152,18 +153,16 @@ inline bool is_marked(const Window& w, std::size_t i, float tau) {
 
 /// Which latents a command works on: parts with commas between them. Latents are named by numbers and ranges
 /// (`0-99,512`), by a list (`file:LIST.csv`, hookpoint,latent a line; it comes last) or all meant (`all`, or nothing
-/// named). Of those, `alive`, `dead` and `density:1e-4..1e-2` (fraction of tokens, both ends in) keep some, and
-/// `random:300` draws from what is left.
+/// named). Of those, `alive`, `dead`, `density:1e-4..1e-2` (fraction of tokens, both ends in) and conditions
+/// (latent_condition.h: `not positional and density < 0.01`) keep some, and `random:300` draws from what is left.
 class LatentSpec {
  public:
   /// Errors: usage when it cannot be read (says where), bad_input for the file.
   static LatentSpec parse(std::string_view spec);
   /// The latents of one hookpoint, ascending. `random:n` draws n of those for which `eligible` holds (alive, enough
-  /// windows). Requires: `density`, where alive, dead or a band is asked for. Errors: usage when a number is not below
-  /// `latent_count`.
+  /// windows). Errors: usage when a number is not below `latent_count`, or `of` does not give what is asked for.
   std::vector<LatentId> select(std::string_view hookpoint, std::uint32_t latent_count, std::uint64_t seed,
-                               const std::vector<bool>& eligible,
-                               const std::function<double(LatentId)>& density = {}) const;
+                               const std::vector<bool>& eligible, const LatentProperties& of = {}) const;
 
  private:
   struct Range {
@@ -176,6 +175,7 @@ class LatentSpec {
   void add_all();
   void add_range(std::string_view part);
   void add_band(std::string_view part);
+  void add_condition(std::string_view part);
   std::vector<std::uint32_t> named(std::string_view hookpoint, std::uint32_t latent_count) const;
 
   std::uint64_t random_ = 0;
@@ -183,6 +183,7 @@ class LatentSpec {
   std::vector<Range> ranges_;
   std::vector<std::pair<std::string, std::uint32_t>> listed_;
   std::vector<Band> bands_;
+  std::vector<LatentCondition> conditions_;
   std::string text_;
 };
 

@@ -17,8 +17,8 @@ namespace gloss::examples {
 namespace {
 
 constexpr std::string_view kForms =
-    "write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several with "
-    "commas";
+    "write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv or a condition (not "
+    "positional and density<0.01), or several with commas";
 
 constexpr std::uint32_t kToTheLast = std::numeric_limits<std::uint32_t>::max();
 
@@ -107,6 +107,7 @@ void LatentSpec::add_part(std::string_view part) {
   if (part == "alive") return bands_.push_back({std::numeric_limits<double>::min(), 1.0});
   if (part == "dead") return bands_.push_back({0.0, 0.0});
   if (part.starts_with("density:")) return add_band(part);
+  if (LatentCondition::looks_like(part)) return add_condition(part);
   if (!part.starts_with(kRandom)) return add_range(part);
   if (random_ > 0) fail_spec(text_, "has random: twice");
   random_ = parse_quantity(part.substr(kRandom.size()), "--latents random:");
@@ -142,6 +143,12 @@ void LatentSpec::add_band(std::string_view part) {
   bands_.push_back({*low, *high});
 }
 
+void LatentSpec::add_condition(std::string_view part) {
+  conditions_.push_back(LatentCondition::parse(part, [&](std::size_t at, std::string_view what) {
+    fail_spec(text_, fmt::format("character {}: {}", character_of(text_, part) + at, what));
+  }));
+}
+
 std::vector<std::uint32_t> LatentSpec::named(std::string_view hookpoint, std::uint32_t latent_count) const {
   const auto check = [&](std::uint32_t f) {
     if (f >= latent_count) fail_spec(text_, fmt::format("latent {}: {} has {}", f, hookpoint, latent_count));
@@ -164,17 +171,18 @@ std::vector<std::uint32_t> LatentSpec::named(std::string_view hookpoint, std::ui
 }
 
 std::vector<LatentId> LatentSpec::select(std::string_view hookpoint, std::uint32_t latent_count, std::uint64_t seed,
-                                         const std::vector<bool>& eligible,
-                                         const std::function<double(LatentId)>& density) const {
+                                         const std::vector<bool>& eligible, const LatentProperties& of) const {
   if (random_ > 0 && eligible.size() != latent_count) throw std::logic_error("eligible must say so of every latent");
-  if (!bands_.empty() && !density) throw std::logic_error("a band of densities needs the latents' densities");
+  if (!bands_.empty() && !of.density) fail_spec(text_, "asks for densities, which are not known before a cache");
   std::vector<std::uint32_t> chosen = named(hookpoint, latent_count);
   for (const Band& band : bands_) {
     std::erase_if(chosen, [&](std::uint32_t f) {
-      const double d = density(LatentId{f});
+      const double d = of.density(LatentId{f});
       return d < band.low || d > band.high;
     });
   }
+  for (const LatentCondition& condition : conditions_)
+    std::erase_if(chosen, [&](std::uint32_t f) { return !condition.holds(LatentId{f}, of); });
   if (random_ > 0) {
     std::erase_if(chosen, [&](std::uint32_t f) { return !eligible[f]; });
     Random random = Random::for_purpose(seed, fmt::format("latents of {}", hookpoint));

@@ -42,11 +42,10 @@ TEST(LatentSpec, ReadsNumbersAndRanges) {
 
 TEST(LatentSpec, SaysWhereItCannotBeRead) {
   const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
-  EXPECT_EQ(
-      error("0-3,x7"),
-      "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
-      "hint: write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv, or several "
-      "with commas");
+  EXPECT_EQ(error("0-3,x7"),
+            "latents '0-3,x7': character 5: 'x7' is not a latent's number\n"
+            "hint: write 0-99,512 or random:300 or all or density:1e-4..1e-2 or alive or dead or file:LIST.csv or a "
+            "condition (not positional and density<0.01), or several with commas");
   EXPECT_THAT(error(""), HasSubstr("character 1: ''"));
   EXPECT_THAT(error("3-"), HasSubstr("character 3: ''"));
   EXPECT_THAT(error("-3"), HasSubstr("character 1: ''"));
@@ -84,7 +83,7 @@ std::vector<std::uint32_t> select_by_density(std::string_view spec, const std::v
   std::vector<std::uint32_t> result;
   for (const LatentId f :
        LatentSpec::parse(spec).select("layers.1", static_cast<std::uint32_t>(density.size()), 1, eligible,
-                                      [&](LatentId latent) { return density[to_index(latent)]; }))
+                                      {.density = [&](LatentId latent) { return density[to_index(latent)]; }}))
     result.push_back(to_index(f));
   return result;
 }
@@ -122,6 +121,56 @@ TEST(LatentSpec, SaysWhatIsWrongWithABand) {
   EXPECT_THAT(error("density:nan..1"), HasSubstr("has an end that is not a fraction"));
   EXPECT_THAT(error("density:0.2..0.1"), HasSubstr("'density:0.2..0.1' runs backwards"));
   EXPECT_THAT(error("random:3,random:4"), HasSubstr("has random: twice"));
+}
+
+/// Ten latents: density f/10, 100 f firings, maximum f; even ones positional, 3 and 4 unigram.
+std::vector<std::uint32_t> select_by_condition(std::string_view spec) {
+  LatentProperties of;
+  of.density = [](LatentId f) { return to_index(f) / 10.0; };
+  of.firings = [](LatentId f) { return to_index(f) * 100.0; };
+  of.max = [](LatentId f) { return to_index(f) * 1.0; };
+  of.is_kind = [](index::LatentKind kind, LatentId f) {
+    if (kind == index::LatentKind::positional) return to_index(f) % 2 == 0;
+    if (kind == index::LatentKind::unigram) return to_index(f) == 3 || to_index(f) == 4;
+    return false;
+  };
+  std::vector<std::uint32_t> result;
+  for (const LatentId f : LatentSpec::parse(spec).select("layers.1", 10, 1, std::vector<bool>(10, true), of))
+    result.push_back(to_index(f));
+  return result;
+}
+
+TEST(LatentSpec, KeepsThoseForWhichAConditionHolds) {
+  EXPECT_THAT(select_by_condition("positional"), ElementsAre(0, 2, 4, 6, 8));
+  EXPECT_THAT(select_by_condition("not positional and density<0.6"), ElementsAre(1, 3, 5));
+  EXPECT_THAT(select_by_condition("not (positional or density < 0.6)"), ElementsAre(7, 9));
+  EXPECT_THAT(select_by_condition("not positional or density >= 0.8"), ElementsAre(1, 3, 5, 7, 8, 9));
+  EXPECT_THAT(select_by_condition("unigram and not not positional"), ElementsAre(4));
+  EXPECT_THAT(select_by_condition("unigram or positional and max>7"), ElementsAre(3, 4, 8)) << "'and' binds closer";
+  EXPECT_THAT(select_by_condition("firings <= 100"), ElementsAre(0, 1));
+  EXPECT_THAT(select_by_condition("alive and firings<3e2"), ElementsAre(1, 2));
+  EXPECT_THAT(select_by_condition("dead or max>8"), ElementsAre(0, 9));
+  EXPECT_THAT(select_by_condition("3-7,not positional,max<6.5"), ElementsAre(3, 5)) << "several parts all hold";
+  EXPECT_THAT(select_by_condition("random:1,unigram and positional"), ElementsAre(4));
+  EXPECT_THAT(select_by_condition("previous-token"), ElementsAre());
+}
+
+TEST(LatentSpec, SaysWhatIsWrongWithACondition) {
+  const auto error = [](std::string_view spec) { return error_of([&] { LatentSpec::parse(spec); }); };
+  EXPECT_THAT(error("0-3,not positionel"),
+              HasSubstr("character 9: 'positionel' is not known; did you mean 'positional'?"));
+  EXPECT_THAT(error("positional and"), HasSubstr("character 15: wanted one of alive, density, "));
+  EXPECT_THAT(error("positional unigram"), HasSubstr("character 12: 'unigram' follows a whole condition"));
+  EXPECT_THAT(error("(positional or unigram"), HasSubstr("character 23: a ')' is missing"));
+  EXPECT_THAT(error("not density"), HasSubstr("character 12: wanted <, <=, > or >="));
+  EXPECT_THAT(error("density<x"), HasSubstr("character 9: wanted a number from 0"));
+  EXPECT_THAT(error("density<nan"), HasSubstr("wanted a number from 0"));
+  EXPECT_THAT(error("density<-1"), HasSubstr("wanted a number from 0"));
+  EXPECT_THAT(error("density<1k"), HasSubstr("wanted a number from 0"));
+  EXPECT_THAT(error(std::string(1000, '(')), HasSubstr("is nested too deeply"));
+  EXPECT_THAT(error_of([] { select("not positional", 4); }), HasSubstr("asks for 'positional', which is not known"));
+  EXPECT_THAT(error_of([] { select("density<0.1", 4); }), HasSubstr("asks for density, which is not known"));
+  EXPECT_THAT(error_of([] { select("alive", 4); }), HasSubstr("asks for densities, which are not known"));
 }
 
 TEST(LatentSpec, AListMayFollowOtherParts) {

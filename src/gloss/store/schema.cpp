@@ -16,7 +16,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT
 
 CREATE TABLE name (
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure, stage, provider
+  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure, stage, provider, kind
   text TEXT NOT NULL,
   UNIQUE (kind, text)
 ) STRICT;
@@ -140,9 +140,28 @@ CREATE TABLE cost (  -- a row for every reply that was paid for, also those that
 ) STRICT;
 )sql";
 
+/// What schema 6 adds; a new file gets it too.
+constexpr const char* kSixth = R"sql(
+CREATE TABLE filter (  -- what was looked for among all latents of a hookpoint
+  hookpoint INTEGER NOT NULL REFERENCES name,
+  kind INTEGER NOT NULL REFERENCES name,
+  rule TEXT NOT NULL,
+  PRIMARY KEY (hookpoint, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE latent_kind (  -- and found
+  hookpoint INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  latent INTEGER NOT NULL,
+  value REAL NOT NULL,
+  PRIMARY KEY (hookpoint, kind, latent),
+  FOREIGN KEY (hookpoint, kind) REFERENCES filter
+) STRICT, WITHOUT ROWID;
+)sql";
+
 /// What makes a file of schema i + 1 one of schema i + 2.
 constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {
-    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth};
+    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth, kSixth};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -187,6 +206,7 @@ void prepare_schema(Database& database) {
       database.execute(kSecond);
       database.execute(kFourth);
       database.execute(kFifth);
+      database.execute(kSixth);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }

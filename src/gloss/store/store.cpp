@@ -14,8 +14,8 @@
 namespace gloss::store {
 namespace {
 
-constexpr std::array<std::string_view, 7> kKinds{"hookpoint", "explainer", "scorer",  "judge",
-                                                 "measure",   "stage",     "provider"};
+constexpr std::array<std::string_view, 8> kKinds{"hookpoint", "explainer", "scorer",   "judge",
+                                                 "measure",   "stage",     "provider", "kind"};
 constexpr std::int64_t kPageBytes = 4096;
 
 std::string_view kind_text(NameKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }

@@ -63,6 +63,12 @@ struct CostRow {
   double dollars = 0.0;
 };
 
+/// The latents of a hookpoint that a filter found to be of a kind, ascending, each with the number that tells it.
+struct KindRow {
+  std::string rule;  // what was asked of that number
+  std::vector<std::pair<LatentId, double>> latents;
+};
+
 struct StoreOptions {
   std::uint32_t busy_timeout_ms = 5'000;  // how long to wait for another process's lock
   std::uint64_t max_bytes = 0;            // the file grows no further; 0 = as the disk allows
@@ -104,6 +110,11 @@ class Store : public llm::ReplyCache {
   void put_latent(const LatentRow& row);
   std::vector<LatentRow> latents(std::string_view hookpoint) const;  // "" = all
   std::optional<LatentRow> latent(std::string_view hookpoint, LatentId latent) const;
+
+  /// Replaces what was found of the same (hookpoint, kind). `kind` is a name of index::latent_kinds().
+  void put_kind(std::string_view hookpoint, std::string_view kind, const KindRow& row);
+  /// Nothing when it was never looked for.
+  std::optional<KindRow> kind(std::string_view hookpoint, std::string_view kind) const;
 
   /// Replaces an explanation of the same (hookpoint, latent, explainer) together with its scores and judgements.
   void put_explanation(const ExplanationRow& row);

@@ -39,10 +39,10 @@ TEST(StoreFaults, ADatabaseOfAnotherProgramSaysSo) {
 TEST(StoreFaults, ANewerSchemaIsRefused) {
   const TestFolder folder;
   { Store store(folder.file()); }
-  Outsider(folder.file()).execute("PRAGMA user_version = 7");
+  Outsider(folder.file()).execute("PRAGMA user_version = 8");
   EXPECT_THAT(
       message_of([&] { Store store(folder.file()); }),
-      AllOf(HasSubstr("has schema 7, this gloss knows up to 5"), HasSubstr("hint: it was written by a newer gloss")));
+      AllOf(HasSubstr("has schema 8, this gloss knows up to 6"), HasSubstr("hint: it was written by a newer gloss")));
 }
 
 TEST(StoreFaults, AFolderThatIsNotThereSaysSo) {

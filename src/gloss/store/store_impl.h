@@ -14,7 +14,7 @@
 
 namespace gloss::store {
 
-enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure, stage, provider };
+enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure, stage, provider, kind };
 
 struct Store::Impl {
   explicit Impl(const std::filesystem::path& file, const StoreOptions& options);

@@ -357,6 +357,7 @@ void take_back_to_schema_1(const std::filesystem::path& file) {
   Outsider(file).execute(
       "ALTER TABLE reply DROP COLUMN probabilities; ALTER TABLE latent DROP COLUMN silent_wanted; "
       "ALTER TABLE latent DROP COLUMN silent_found; DROP TABLE hard_negative; DROP TABLE measure; DROP TABLE cost; "
+      "DROP TABLE latent_kind; DROP TABLE filter; "
       "PRAGMA user_version = 1");
 }
 
@@ -379,7 +380,7 @@ TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
     store.put(fresh);
     EXPECT_EQ(store.find(fresh.hash)->probabilities, fresh.probabilities);
   }
-  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 5);
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 6);
 }
 
 TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
@@ -393,7 +394,7 @@ TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
   writer.execute("COMMIT");
   EXPECT_EQ(writer.execute("PRAGMA user_version"), 1);
   Store store(folder.file());
-  EXPECT_EQ(writer.execute("PRAGMA user_version"), 5);
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 6);
 }
 
 TEST(StoredReplies, AreCompressed) {
