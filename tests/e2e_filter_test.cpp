@@ -63,12 +63,17 @@ TEST(Filter, KeepsWhatItTellsAndLatentsAreChosenByIt) {
     EXPECT_EQ(explained.size(), 20U);
     for (const auto& row : explained) EXPECT_TRUE(unigram.count(to_index(row.explanation.latent)));
   }
-  outcome = run_gloss({"filter", run.string(), "--unigram", "1"});
+  outcome = run_gloss({"filter", run.string(), "--unigram", "1", "--previous-token", "1", "--check"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("positional: information of position, nats; told above 0.05"));
   const std::set<std::uint32_t> fewer = kept(run, "unigram");
   EXPECT_LT(fewer.size(), unigram.size());
   EXPECT_TRUE(std::includes(unigram.begin(), unigram.end(), fewer.begin(), fewer.end()));
+  const std::set<std::uint32_t> checked = kept(run, "unigram-checked");
+  EXPECT_GT(checked.size(), 0U) << outcome.out;
+  EXPECT_LT(checked.size(), fewer.size()) << "some want more than the token";
+  EXPECT_TRUE(std::includes(fewer.begin(), fewer.end(), checked.begin(), checked.end()));
+  EXPECT_THAT(outcome.out, HasSubstr("previous-token-checked: share of scrambled texts"));
 }
 
 }  // namespace

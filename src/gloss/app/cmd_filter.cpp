@@ -1,4 +1,4 @@
-// gloss filter: tells kinds of latents by what is stored of them, before anything is explained.
+// gloss filter: tells kinds of latents by what is stored of them, and with --check by what they do in scrambled text.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,9 +12,12 @@
 #include "gloss/app/command.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/run_folder.h"
+#include "gloss/app/score_subject.h"
 #include "gloss/app/statistics_stage.h"
 #include "gloss/base/error.h"
+#include "gloss/base/interrupt.h"
 #include "gloss/index/filters.h"
+#include "gloss/index/scrambled.h"
 #include "gloss/index/statistics.h"
 #include "gloss/score/baselines.h"
 #include "gloss/store/store.h"
@@ -33,6 +36,8 @@ struct FilterCommand {
   std::string run;
   std::vector<std::string> hookpoints;
   std::map<LatentKind, double> thresholds;
+  bool check = false;
+  SubjectOptions subject;
   bool json = false;
 };
 
@@ -41,8 +46,8 @@ struct Row {
   std::string hookpoint;
   index::KindTally tally;
   std::uint64_t told = 0;
-  double bias = 0.0;  // of positional
-  std::optional<index::KindTally> shares;
+  double bias = 0.0;                       // of positional
+  std::optional<index::KindTally> second;  // positional: of I/H; checked kinds: of texts in which it fires anywhere
 };
 struct Filter {
   const KindInfo* kind;
@@ -67,7 +72,12 @@ std::string rule_of(const KindInfo& kind, double threshold) {
   return fmt::format("{} {} {}", kind.measure, kind.few_is_it ? "<=" : ">", threshold);
 }
 
-/// Measures every latent of a hookpoint by every filter, keeps those found, and adds a row to each table.
+bool is_checked(LatentKind kind) {
+  return kind == LatentKind::unigram_checked || kind == LatentKind::previous_token_checked;
+}
+
+/// Measures every latent of a hookpoint by every filter that needs no model, keeps those found, and adds a row to each
+/// table.
 void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::string& hookpoint, store::Store& store,
                       std::vector<Filter>& filters, Reporter& reporter) {
   make_statistics(data.run, hookpoint, data.tokens, o.common.thread_count(), reporter);
@@ -78,10 +88,11 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
   std::vector<store::KindRow> found(filters.size());
   std::vector<bool> any(filters.size(), false);
   for (Filter& filter : filters) {
+    if (is_checked(filter.kind->kind)) continue;
     Row row{hookpoint, index::KindTally(filter.kind->table, filter.kind->few_is_it), 0, 0.0, {}};
     if (filter.kind->kind == LatentKind::positional) {
       row.bias = index::position_bias(contexts, statistics.ctx_len());
-      row.shares.emplace(kEntropyShares, false);
+      row.second.emplace(kEntropyShares, false);
     }
     filter.rows.push_back(std::move(row));
   }
@@ -100,13 +111,14 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
       any[k] = true;
       Row& row = filters[k].rows.back();
       row.tally.add(*value);
-      if (row.shares) row.shares->add(*value / std::max(index::binary_entropy(facts.density), 1e-300));
+      if (row.second) row.second->add(*value / std::max(index::binary_entropy(facts.density), 1e-300));
       if (index::is_of_kind(kind, *value, filters[k].threshold)) found[k].latents.emplace_back(f, *value);
     }
   }
   store::Store::Transaction transaction(store);
   for (std::size_t k = 0; k < filters.size(); ++k) {
     const KindInfo& kind = *filters[k].kind;
+    if (is_checked(kind.kind)) continue;
     filters[k].rows.back().told = found[k].latents.size();
     // Nothing is known of what nobody could measure: no weights, no scores.
     const bool wants_more = kind.kind == LatentKind::writes_few || kind.kind == LatentKind::output;
@@ -118,6 +130,55 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
     store.put_kind(hookpoint, kind.name, found[k]);
   }
   transaction.commit();
+}
+
+/// Texts that model and coder read at once.
+constexpr std::size_t kTextsABatch = 64;
+
+/// Runs model and coder on scrambled texts of the tokens of those told before, and adds the table's row.
+void check_hookpoint(const FilterCommand& o, const RunData& data, const std::string& hookpoint, const Subject& subject,
+                     store::Store& store, Filter& filter, Reporter& reporter) {
+  const bool unigram = filter.kind->kind == LatentKind::unigram_checked;
+  const index::ScrambledPlace place = unigram ? index::ScrambledPlace::last : index::ScrambledPlace::before_last;
+  const auto statistics = index::StatisticsReader::open(data.run.statistics(hookpoint));
+  const std::optional<store::KindRow> candidates =
+      store.kind(hookpoint, index::info(unigram ? LatentKind::unigram : LatentKind::previous_token).name);
+  index::ScrambledTally tally;
+  for (const auto& [latent, value] : candidates.value().latents) {
+    const index::LatentStatistics s = statistics.latent(latent);
+    tally.add_latent(latent, unigram ? s.tokens : s.previous);
+  }
+  const std::vector<TokenId> tokens = tally.tokens();
+  const std::vector<TokenId> ordinary = subject.ordinary_tokens();
+  constexpr std::size_t kTokensABatch = kTextsABatch / index::kScrambledTexts;
+  for (std::size_t begin = 0; begin < tokens.size(); begin += kTokensABatch) {
+    stop_if_interrupted();
+    const auto batch = std::span(tokens).subspan(begin, std::min(kTokensABatch, tokens.size() - begin));
+    std::vector<TokenId> ids;
+    for (const TokenId token : batch) {
+      for (std::uint32_t number = 0; number < index::kScrambledTexts; ++number) {
+        const auto text = index::scrambled_text(o.common.seed, place, token, number, ordinary);
+        ids.insert(ids.end(), text.begin(), text.end());
+      }
+    }
+    const std::vector<index::ScrambledFirings> fired = subject.fire(ids);
+    for (std::size_t i = 0; i < fired.size(); ++i) tally.add_text(batch[i / index::kScrambledTexts], fired[i]);
+    reporter.progress(
+        {fmt::format("{} {}", hookpoint, filter.kind->name), begin + batch.size(), tokens.size(), "tokens", ""});
+  }
+  Row row{hookpoint, index::KindTally(filter.kind->table, false), 0, 0.0, {}};
+  row.second.emplace(filter.kind->table, false);
+  store::KindRow found;
+  found.rule = rule_of(*filter.kind, filter.threshold);
+  for (const index::ScrambledTally::Share& share : tally.shares()) {
+    row.tally.add(share.last);
+    row.second->add(share.anywhere);
+    if (index::is_of_kind(*filter.kind, share.last, filter.threshold))
+      found.latents.emplace_back(share.latent, share.last);
+  }
+  row.told = found.latents.size();
+  store.put_kind(hookpoint, filter.kind->name, found);
+  filter.rows.push_back(std::move(row));
 }
 
 std::string line_of(const std::string& name, const std::vector<std::string>& cells, std::size_t width) {
@@ -133,21 +194,21 @@ void print_table(const Filter& filter, std::ostream& out) {
   for (const Row& row : filter.rows) width = std::max(width, row.hookpoint.size());
   out << fmt::format("{}: {}; told {} {}\n", kind.name, kind.measure, kind.few_is_it ? "at most" : "above",
                      filter.threshold);
-  const bool shares = filter.rows.front().shares.has_value();
+  const bool positional = kind.kind == LatentKind::positional;
   std::vector<std::string> heads{"measured", "told"};
   for (const double t : kind.table) heads.push_back(fmt::format("{}{}", kind.few_is_it ? "<=" : ">", t));
-  if (shares) {
-    for (const double t : kEntropyShares) heads.push_back(fmt::format("I/H>{}", t));
-    heads.emplace_back("bias");
+  if (const auto& second = filter.rows.front().second) {
+    for (const double t : second->thresholds()) heads.push_back(fmt::format("{}>{}", positional ? "I/H" : "any", t));
   }
+  if (positional) heads.emplace_back("bias");
   out << line_of("hookpoint", heads, width);
   for (const Row& row : filter.rows) {
     std::vector<std::string> cells{std::to_string(row.tally.measured()), std::to_string(row.told)};
     for (const std::uint64_t n : row.tally.counts()) cells.push_back(std::to_string(n));
-    if (row.shares) {
-      for (const std::uint64_t n : row.shares->counts()) cells.push_back(std::to_string(n));
-      cells.push_back(fmt::format("{:.2g}", row.bias));
+    if (row.second) {
+      for (const std::uint64_t n : row.second->counts()) cells.push_back(std::to_string(n));
     }
+    if (positional) cells.push_back(fmt::format("{:.2g}", row.bias));
     out << line_of(row.hookpoint, cells, width);
   }
   out << "\n";
@@ -171,10 +232,9 @@ nlohmann::ordered_json to_json(const Filter& filter) {
                                   {"measured", row.tally.measured()},
                                   {"told", row.told},
                                   {"by_threshold", counts_of(row.tally)}};
-    if (row.shares) {
-      one["by_share_of_entropy"] = counts_of(*row.shares);
-      one["bias"] = row.bias;
-    }
+    const bool positional = filter.kind->kind == LatentKind::positional;
+    if (row.second) one[positional ? "by_share_of_entropy" : "by_threshold_anywhere"] = counts_of(*row.second);
+    if (positional) one["bias"] = row.bias;
     json["hookpoints"].push_back(std::move(one));
   }
   return json;
@@ -187,8 +247,16 @@ int filter_command(const FilterCommand& o, Context& context) {
   store::Store store(run.results());
   std::vector<Filter> filters;
   for (const auto& [kind, threshold] : o.thresholds) filters.push_back({&index::info(kind), threshold, {}});
-  for (const std::string& hookpoint : hookpoints)
+  std::optional<Subject> subject;
+  if (o.check) subject.emplace(o.subject, data, o.common.seed, o.common.thread_count(), context.reporter);
+  for (const std::string& hookpoint : hookpoints) {
     filter_hookpoint(o, data, hookpoint, store, filters, context.reporter);
+    if (!subject) continue;
+    subject->select(hookpoint);
+    for (Filter& filter : filters) {
+      if (is_checked(filter.kind->kind)) check_hookpoint(o, data, hookpoint, *subject, store, filter, context.reporter);
+    }
+  }
   if (o.json) {
     nlohmann::ordered_json json = {{"run", run.root().string()}, {"filters", nlohmann::ordered_json::array()}};
     for (const Filter& filter : filters) json["filters"].push_back(to_json(filter));
@@ -206,7 +274,6 @@ Runner setup_filter(CLI::App& cli) {
   cli.add_option("run", o->run, "run folder with a cache")->required();
   cli.add_option("--hookpoint", o->hookpoints, "only these hookpoints");
   for (const KindInfo& kind : index::latent_kinds()) {
-    if (kind.kind == LatentKind::unigram_checked || kind.kind == LatentKind::previous_token_checked) continue;
     double& threshold = o->thresholds[kind.kind] = kind.threshold;
     if (kind.kind == LatentKind::dead) continue;
     CLI::Option* option =
@@ -215,6 +282,11 @@ Runner setup_filter(CLI::App& cli) {
                                    kind.few_is_it ? "at most" : "above", kind.measure, kind.threshold));
     option->check(CLI::NonNegativeNumber);
   }
+  cli.add_flag("--check", o->check,
+               "run model and coder on texts of random tokens with one of the latent's: unigram-checked, "
+               "previous-token-checked");
+  add_subject_source(cli, o->subject);
+  add_seed(cli, o->common);
   cli.add_flag("--json", o->json, "print the tables as one JSON document");
   add_threads(cli, o->common);
   return [o](Context& context) { return filter_command(*o, context); };

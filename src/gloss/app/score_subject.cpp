@@ -45,8 +45,8 @@ SubjectOptions with_cached(SubjectOptions o, const RunFolder& run) {
   const auto check = [&](const std::string& path, const char* flag, const char* what) {
     if (path == "neurons" || (!path.empty() && std::filesystem::exists(path))) return;
     throw Error(ErrorKind::usage, flag,
-                path.empty() ? fmt::format("this scorer runs {}, and the run does not say where it is", what)
-                             : fmt::format("this scorer runs {}, and '{}' is not there", what, path),
+                path.empty() ? fmt::format("this runs {}, and the run does not say where it is", what)
+                             : fmt::format("this runs {}, and '{}' is not there", what, path),
                 fmt::format("name it with {} DIR", flag));
   };
   check(o.model, "--model", "the subject model again");
@@ -76,11 +76,15 @@ std::optional<TokenId> bos_of(const RunFolder& run) {
 
 }  // namespace
 
-void add_subject(CLI::App& cli, SubjectOptions& options) {
+void add_subject_source(CLI::App& cli, SubjectOptions& options) {
   cli.add_option("--model", options.model,
-                 "subject model of generation and intervention; by default the one the run was cached with");
+                 "subject model, where it is run again; by default the one the run was cached with");
   add_coder_input(cli, options.coder);
   cli.add_option("--subject-device", options.device, "of the subject model: cpu or cuda");
+}
+
+void add_subject(CLI::App& cli, SubjectOptions& options) {
+  add_subject_source(cli, options);
   cli.add_option("--controls", options.controls, "latents of the same density that generation compares with")
       ->check(CLI::Range(0, 50));
   cli.add_option("--text-tokens", options.text_tokens, "tokens of a text of generation that are read")
@@ -185,6 +189,40 @@ std::vector<std::vector<float>> Subject::fire(const std::vector<std::string>& te
     }
   }
   return strongest;
+}
+
+std::vector<index::ScrambledFirings> Subject::fire(std::span<const TokenId> ids) const {
+  const Place& place = *place_;
+  const std::size_t texts = ids.size() / index::kScrambledTokens;
+  const std::size_t length = index::kScrambledTokens + (bos_ ? 1 : 0);
+  std::vector<TokenId> read;
+  read.reserve(texts * length);
+  for (std::size_t t = 0; t < texts; ++t) {
+    if (bos_) read.push_back(*bos_);
+    const auto text = ids.subspan(t * index::kScrambledTokens, index::kScrambledTokens);
+    read.insert(read.end(), text.begin(), text.end());
+  }
+  const sparse::Encoded encoded =
+      place.coder.encode(model_.activations(read, static_cast<std::uint32_t>(texts), std::span(&place.reads, 1))[0]);
+  std::vector<index::ScrambledFirings> fired(texts);
+  for (std::size_t t = 0; t < texts; ++t) {
+    const auto latents = [&](std::size_t first, std::size_t last) {  // of these rows
+      return std::vector<std::uint32_t>(encoded.latent.begin() + static_cast<std::ptrdiff_t>(encoded.offsets[first]),
+                                        encoded.latent.begin() + static_cast<std::ptrdiff_t>(encoded.offsets[last]));
+    };
+    const std::size_t end = (t + 1) * length;
+    fired[t] = {latents(end - 1, end), latents(end - index::kScrambledTokens, end)};
+  }
+  return fired;
+}
+
+std::vector<TokenId> Subject::ordinary_tokens() const {
+  std::vector<TokenId> ordinary;
+  const std::uint32_t count = std::min(data_->tokenizer.vocabulary_size(), model_.config().vocabulary);
+  for (std::uint32_t id = 0; id < count; ++id) {
+    if (!special_[id]) ordinary.push_back(TokenId{id});
+  }
+  return ordinary;
 }
 
 /// Beginnings of contexts drawn at random, the same for every latent. Shapes: [prompts * prompt_tokens].

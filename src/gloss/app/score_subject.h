@@ -1,5 +1,6 @@
 #pragma once
-/// Scorers that run the subject model again: on texts written for a latent, and with its direction turned up.
+/// Running the subject model again after the cache: on texts written for a latent, on scrambled ones, and with a
+/// latent's direction turned up.
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <map>
@@ -12,6 +13,7 @@
 #include "gloss/app/coder_input.h"
 #include "gloss/app/run_data.h"
 #include "gloss/base/reporter.h"
+#include "gloss/index/scrambled.h"
 #include "gloss/model/steering.h"
 #include "gloss/model/subject_model.h"
 #include "gloss/score/generation.h"
@@ -29,7 +31,9 @@ struct SubjectOptions {
   std::uint32_t prompt_tokens = 32;  // of each
   model::SteeringOptions steering;
 };
-/// Declares --model, --sae and what belongs to the coder, and the counts of generation and intervention.
+/// Declares --model, --sae and what belongs to the coder, and --subject-device.
+void add_subject_source(CLI::App& cli, SubjectOptions& options);
+/// These, and the counts of generation and intervention.
 void add_subject(CLI::App& cli, SubjectOptions& options);
 
 /// The model and coders that a run was cached with. Threads: one call at a time.
@@ -48,6 +52,11 @@ class Subject {
   /// do and are cut to `text_tokens`. Shapes: [texts][latents]. Errors: those of the tokenizer and the model.
   std::vector<std::vector<float>> fire(const std::vector<std::string>& texts,
                                        std::span<const score::Watched> latents) const;
+  /// Which latents fire in texts of kScrambledTokens ids, behind the token that the run's contexts begin with, which is
+  /// left aside. Shapes: ids [texts * kScrambledTokens]. Errors: those of the model.
+  std::vector<index::ScrambledFirings> fire(std::span<const TokenId> ids) const;
+  /// Tokens that are not special and that both the tokenizer and the model have.
+  std::vector<TokenId> ordinary_tokens() const;
   /// Errors: bad_input when the coder has no decoder.
   score::SteeredTexts steer(LatentId latent);
   /// Hash of what, besides the run's model and coders, the texts depend on.
