@@ -106,6 +106,7 @@ Questions simulation_questions(Scorer, std::string_view, const LatentExamples& e
     take(std::move(silent), options.simulated == Simulated::random ? 2 * count : count);
   }
   std::vector<Question> questions;
+  questions.reserve(chosen.size());
   for (const Window* w : chosen)
     questions.push_back(
         {*w, std::vector<bool>(w->activation.size(), false), w->kind == examples::WindowKind::activating});
