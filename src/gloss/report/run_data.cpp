@@ -65,6 +65,7 @@ RunData from_store(const store::Store& store) {
   data.negatives = [&store] { return negatives_json(store); };
   data.calibration = [&store] { return calibration_json(store); };
   data.costs = [&store] { return store.costs(); };
+  data.kinds = [&store](std::string_view hookpoint, LatentId latent) { return store.kinds_of(hookpoint, latent); };
   return data;
 }
 

@@ -30,6 +30,8 @@ struct RunData {
   /// negatives_json() and calibration_json() of the store.
   std::function<nlohmann::json()> negatives, calibration;
   std::function<std::vector<store::CostRow>()> costs;
+  /// What filters found a latent to be, and the numbers that tell it.
+  std::function<std::vector<std::pair<std::string, double>>(std::string_view hookpoint, LatentId)> kinds;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.

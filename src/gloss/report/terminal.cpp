@@ -12,6 +12,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/quantity.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/index/filters.h"
 #include "gloss/report/latent_lists.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
@@ -204,6 +205,21 @@ void add_head(Lines& lines, const Latent& latent) {
     lines.line(fmt::format("fires at {} tokens ({:.3g} %), at most {:.4g}; {} windows{}",
                            format_count(static_cast<double>(row.firing_count)), 100 * row.density, row.max_activation,
                            row.window_count, status));
+  }
+}
+
+using Kinds = std::vector<std::pair<std::string, double>>;
+
+Kinds kinds_of(const RunData& data, const Latent& latent) {
+  return data.kinds ? data.kinds(latent.hookpoint, latent.id) : Kinds{};
+}
+
+/// One line for each: "unigram: 3 (different tokens ...)".
+void add_kinds(Lines& lines, const RunData& data, const Latent& latent) {
+  for (const auto& [name, value] : kinds_of(data, latent)) {
+    const std::optional<index::LatentKind> kind = index::find_kind(name);
+    lines.line(fmt::format("{}: {:.3g}{}", harmless(name), value,
+                           kind ? fmt::format(" ({})", index::info(*kind).measure) : ""));
   }
 }
 
@@ -416,6 +432,7 @@ std::string show_text(const RunData& data, std::string_view hookpoint, LatentId 
   check_known(latent);
   Lines lines(options.width, options.color);
   add_head(lines, latent);
+  add_kinds(lines, data, latent);
   add_explanations(lines, latent);
   add_scores(lines, latent);
   add_deciles(lines, latent);
@@ -439,6 +456,8 @@ Json show_json(const RunData& data, std::string_view hookpoint, LatentId latent_
     json["window_count"] = latent.row->window_count;
     json["status"] = examples::name_of(latent.row->status);
   }
+  json["kinds"] = Json::object();
+  for (const auto& [name, value] : kinds_of(data, latent)) json["kinds"][name] = value;
   for (const store::ExplanationRow* row : latent.explanations) {
     json["explanations"].push_back({{"explainer", row->explainer},
                                     {"text", row->explanation.text},

@@ -45,6 +45,17 @@ TEST(ShowText, GivesExplanationScoresWithDenominatorsAndExamples) {
                                      "0\\.[0-9]+ \\[0\\.[0-9]+, [01]\\.[0-9]+\\] +0\\.[0-9]+ \\([0-9]+/[0-9]+\\)"));
 }
 
+TEST(ShowText, SaysWhatFiltersFound) {
+  MadeUpRun run(40);
+  EXPECT_EQ(show_json(run.data, "layers.2", LatentId{3}, {})["kinds"].size(), 0U);
+  run.store->put_kind("layers.2", "unigram", {"tokens <= 20", {{LatentId{3}, 4.0}}});
+  run.store->put_kind("layers.2", "dense", {"share > 0.1", {{LatentId{3}, 0.25}, {LatentId{4}, 0.5}}});
+  EXPECT_THAT(show_text(run.data, "layers.2", LatentId{3}, {}),
+              AllOf(HasSubstr("dense: 0.25 (share of tokens at which it fires)\n"),
+                    HasSubstr("unigram: 4 (different tokens of the strongest 80 % of firings)\n")));
+  EXPECT_EQ(show_json(run.data, "layers.2", LatentId{3}, {})["kinds"]["unigram"], 4.0);
+}
+
 TEST(ShowText, KeepsLinesOfWindowsWithinTheWidth) {
   const MadeUpRun run(40);
   ShowOptions options;

@@ -115,6 +115,8 @@ class Store : public llm::ReplyCache {
   void put_kind(std::string_view hookpoint, std::string_view kind, const KindRow& row);
   /// Nothing when it was never looked for.
   std::optional<KindRow> kind(std::string_view hookpoint, std::string_view kind) const;
+  /// What one latent was found to be, and the numbers that tell it, by name.
+  std::vector<std::pair<std::string, double>> kinds_of(std::string_view hookpoint, LatentId latent) const;
 
   /// Replaces an explanation of the same (hookpoint, latent, explainer) together with its scores and judgements.
   void put_explanation(const ExplanationRow& row);

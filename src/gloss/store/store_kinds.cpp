@@ -35,4 +35,13 @@ std::optional<KindRow> Store::kind(std::string_view hookpoint, std::string_view 
   return row;
 }
 
+std::vector<std::pair<std::string, double>> Store::kinds_of(std::string_view hookpoint, LatentId latent) const {
+  Query query(impl_->db.kept("SELECT k.text, f.value FROM latent_kind f JOIN name k ON k.id = f.kind "
+                             "WHERE f.hookpoint = ?1 AND f.latent = ?2 ORDER BY k.text"),
+              impl_->find_name(NameKind::hookpoint, hookpoint), latent);
+  std::vector<std::pair<std::string, double>> kinds;
+  while (query.next()) kinds.emplace_back(query.bytes(0), query.real(1));
+  return kinds;
+}
+
 }  // namespace gloss::store

@@ -27,6 +27,10 @@ TEST(StoreKinds, AreKeptByHookpointAndKindAndReplacedWhole) {
   EXPECT_EQ(store.kind("layers.1", "positional")->rule, "information > 0.3");
   EXPECT_EQ(store.kind("layers.1", "positional")->latents, (Latents{{LatentId{3}, 0.5}}));
   EXPECT_EQ(store.kind("layers.2", "positional")->latents.size(), 1U);
+  store.put_kind("layers.1", "dense", {"share > 0.1", {{LatentId{3}, 0.125}}});
+  EXPECT_EQ(store.kinds_of("layers.1", LatentId{3}),
+            (std::vector<std::pair<std::string, double>>{{"dense", 0.125}, {"positional", 0.5}}));
+  EXPECT_TRUE(store.kinds_of("layers.1", LatentId{4}).empty());
   EXPECT_NO_THROW(store.verify());
 }
 
