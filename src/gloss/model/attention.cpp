@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "gloss/model/autograd.h"
+
 namespace gloss::model {
 namespace {
 
@@ -40,7 +42,7 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
     const at::Tensor block =
         queries.narrow(3, begin, rows).reshape({s.batch * s.groups, shared * rows, s.width}).mul(options.scale);
     at::Tensor scores = at::bmm(block, keys.narrow(2, first, seen)).to(at::kFloat);
-    if (options.cap > 0.0) scores.div_(options.cap).tanh_().mul_(options.cap);
+    if (options.cap > 0.0) scores = capped(scores, options.cap);
     hide(scores.view({s.batch * s.groups * shared, rows, seen}), begin, first, options.window);
     const at::Tensor mixed = at::bmm(at::softmax(scores, -1).to(values.scalar_type()), values.narrow(1, first, seen));
     target.narrow(3, begin, rows).copy_(mixed.view({s.batch, s.groups, shared, rows, s.width}));

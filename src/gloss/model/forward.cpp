@@ -2,18 +2,17 @@
 
 #include <ATen/ATen.h>
 
+#include "gloss/model/autograd.h"
+
 namespace gloss::model {
 namespace {
 
 /// x / sqrt(mean(x^2) + epsilon) per row. Source: Zhang and Sennrich 2019, eq. 4. Shapes: x [..., n]; result f32.
 at::Tensor rms_scaled(const at::Tensor& x, double epsilon) {
   const at::Tensor full = x.to(at::kFloat);
-  const at::Tensor scale = at::linalg_vector_norm(full, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
-                               .square_()
-                               .div_(static_cast<double>(full.size(-1)))
-                               .add_(epsilon)
-                               .rsqrt_();
-  return at::mul(full, scale);
+  // Nothing in place: gradients want the norm and the root as they were.
+  const at::Tensor norm = at::linalg_vector_norm(full, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+  return at::mul(full, norm.square().div_(static_cast<double>(full.size(-1))).add_(epsilon).rsqrt());
 }
 
 /// The same times gain [n] f32, of x's type.
@@ -160,7 +159,12 @@ class Pass {
     at::Tensor hidden;
     if (config_.gated) {
       hidden = activate(in.narrow(1, 0, width), config_.activation);
-      hidden.mul_(in.narrow(1, width, width));
+      const at::Tensor up = in.narrow(1, width, width);
+      if (keeps_steps(in)) {
+        hidden = hidden * up;
+      } else {
+        hidden.mul_(up);
+      }
     } else {
       hidden = activate(in, config_.activation);
     }
@@ -191,8 +195,7 @@ at::Tensor forward(const Config& config, const Weights& weights, const RotaryTab
 
 at::Tensor logits_of(const Config& config, const Weights& weights, const at::Tensor& normed) {
   at::Tensor logits = at::mm(normed, weights.use(Part::head).t()).to(at::kFloat);
-  if (config.logit_cap > 0.0) logits.div_(config.logit_cap).tanh_().mul_(config.logit_cap);
-  return logits;
+  return config.logit_cap > 0.0 ? capped(logits, config.logit_cap) : logits;
 }
 
 }  // namespace gloss::model

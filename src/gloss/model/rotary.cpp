@@ -6,6 +6,9 @@
 #include <bit>
 #include <cmath>
 #include <numbers>
+#include <vector>
+
+#include "gloss/model/autograd.h"
 
 namespace gloss::model {
 namespace {
@@ -93,6 +96,13 @@ at::Tensor rotate(const at::Tensor& x, const RotaryTable::Rows& table) {
   const std::int64_t rest = x.size(-1) - 2 * half;
   const at::Tensor first = x.narrow(-1, 0, half);
   const at::Tensor second = x.narrow(-1, half, half);
+  if (keeps_steps(x)) {
+    // The same sums, with steps that can be gone back.
+    std::vector<at::Tensor> parts = {at::addcmul(at::mul(first, table.cos), second, table.sin, -1),
+                                     at::addcmul(at::mul(second, table.cos), first, table.sin)};
+    if (rest > 0) parts.push_back(x.narrow(-1, 2 * half, rest).to(at::kFloat));
+    return at::cat(parts, -1).to(x.scalar_type());
+  }
   at::Tensor result = at::empty(x.sizes(), x.options().dtype(at::kFloat));
   at::Tensor result_first = result.narrow(-1, 0, half);
   at::Tensor result_second = result.narrow(-1, half, half);

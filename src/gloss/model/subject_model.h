@@ -63,6 +63,7 @@ class SubjectModel {
 
  private:
   friend class Generator;
+  friend class HookedPass;
   struct Impl;
   std::shared_ptr<const Impl> impl_;
 };

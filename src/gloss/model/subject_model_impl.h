@@ -39,15 +39,21 @@ std::uint32_t check_tokens(std::span<const TokenId> tokens, std::uint32_t batch,
 /// [B, T] i64.
 at::Tensor to_torch(std::span<const TokenId> tokens, std::uint32_t batch, at::Device device);
 
-/// Runs `work` without gradients; what libtorch throws (out of memory above all) becomes an Error.
+/// Runs `work`; what libtorch throws (out of memory above all) becomes an Error.
 template <class Work>
-auto guarded(const Work& work) {
-  const at::NoGradGuard no_gradients;
+auto translated(const Work& work) {
   try {
     return work();
   } catch (const c10::Error& e) {
     fail_system("libtorch", e.what_without_backtrace(), "if memory ran out, use a smaller batch or shorter contexts");
   }
+}
+
+/// The same, without gradients.
+template <class Work>
+auto guarded(const Work& work) {
+  const at::NoGradGuard no_gradients;
+  return translated(work);
 }
 
 }  // namespace gloss::model
