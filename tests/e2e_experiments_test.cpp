@@ -116,6 +116,17 @@ TEST_F(Experiments, InterventionComparesSteeredWithCleanTexts) {
   EXPECT_TRUE(row["measures"]["control_gain"]["mean"].is_number());
 }
 
+TEST_F(Experiments, PatternsSimulateTheActivationsAndShuffledOnesDoNot) {
+  const Outcome outcome = run_gloss({"score", run_, "--scorer", "simulation", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json summary = Json::parse(outcome.out);
+  const Json own = row_of(summary, "simulation", "pattern"), other = row_of(summary, "simulation", "shuffled:pattern");
+  EXPECT_EQ(own["score_name"], "correlation");
+  EXPECT_GT(own["score"]["low"], other["score"]["high"]);
+  EXPECT_GT(own["measures"]["r2"]["mean"], 0.0);
+  EXPECT_EQ(own["judgements"], 10 * own["latents"].get<int>()) << "five of the strongest windows and five silent ones";
+}
+
 TEST_F(Experiments, SayWhatTheyWant) {
   const ScriptedServer server([](const Received& request, std::size_t) { return write_texts(request); });
   Outcome outcome = run_gloss({"score", run_, "--scorer", "generation"});

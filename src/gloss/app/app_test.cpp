@@ -40,13 +40,16 @@ class AppFolder : public ::testing::Test {
 TEST_F(AppFolder, RunFileGivesStagesInPipelineOrderWithFlags) {
   write_file(folder_ / "job.toml",
              "run = \"runs/x\"\n[score]\nscorer = [\"fuzz\"]\njson = true\nredo = false\n"
+             "[filter]\nunigram = 10\n"
              "[cache]\nmodel = \"m\"\ntext = [\"a\", \"b\"]\ntokens = \"2M\"\nctx-len = 128\n");
   const RunFile file = read_run_file(folder_ / "job.toml");
-  ASSERT_EQ(file.stages.size(), 2U);
+  ASSERT_EQ(file.stages.size(), 3U);
   EXPECT_EQ(file.stages[0].command, "cache");
   EXPECT_THAT(file.stages[0].arguments,
               ElementsAre("runs/x", "--ctx-len=128", "--model=m", "--text=a", "--text=b", "--tokens=2M"));
-  EXPECT_THAT(file.stages[1].arguments, ElementsAre("runs/x", "--json", "--scorer=fuzz"));
+  EXPECT_EQ(file.stages[1].command, "filter");
+  EXPECT_THAT(file.stages[1].arguments, ElementsAre("runs/x", "--unigram=10"));
+  EXPECT_THAT(file.stages[2].arguments, ElementsAre("runs/x", "--json", "--scorer=fuzz"));
 }
 
 TEST_F(AppFolder, RunFileFaultsSayWhere) {

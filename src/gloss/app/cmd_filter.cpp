@@ -13,6 +13,7 @@
 #include "gloss/app/run_data.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/score_subject.h"
+#include "gloss/app/settings.h"
 #include "gloss/app/statistics_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
@@ -240,11 +241,12 @@ nlohmann::ordered_json to_json(const Filter& filter) {
   return json;
 }
 
-int filter_command(const FilterCommand& o, Context& context) {
+int filter_command(const FilterCommand& o, const CLI::App& cli, Context& context) {
   const RunFolder run(o.run);
   const RunData data = RunData::open(run);
   const std::vector<std::string> hookpoints = run.select_hookpoints(o.hookpoints);
   store::Store store(run.results());
+  save_settings(run, "filter", cli);
   std::vector<Filter> filters;
   for (const auto& [kind, threshold] : o.thresholds) filters.push_back({&index::info(kind), threshold, {}});
   std::optional<Subject> subject;
@@ -289,7 +291,7 @@ Runner setup_filter(CLI::App& cli) {
   add_seed(cli, o->common);
   cli.add_flag("--json", o->json, "print the tables as one JSON document");
   add_threads(cli, o->common);
-  return [o](Context& context) { return filter_command(*o, context); };
+  return [o, &cli](Context& context) { return filter_command(*o, cli, context); };
 }
 
 }  // namespace gloss::app

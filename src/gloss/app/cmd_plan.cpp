@@ -266,7 +266,7 @@ void print(const Planning& p, Context& context) {
 void check_scorers(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const score::Scorer scorer = score::parse_scorer(name);
-    if (score::is_choice(scorer) || score::is_ranking(scorer) || scorer == score::Scorer::neighbours)
+    if (!score::is_balanced(scorer) || scorer == score::Scorer::neighbours)
       throw Error(ErrorKind::usage, "", fmt::format("scorer '{}' cannot be planned yet", name),
                   "detection, fuzz and its variants can");
   }

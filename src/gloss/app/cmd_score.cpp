@@ -27,6 +27,7 @@
 #include "gloss/score/baselines.h"
 #include "gloss/score/choice_questions.h"
 #include "gloss/score/judge.h"
+#include "gloss/score/stopped_estimate.h"
 #include "gloss/score/until_width.h"
 
 namespace gloss::app {
@@ -185,6 +186,7 @@ std::vector<TaskGroup> open_tasks(const Scoring& s) {
 struct Asked {
   std::vector<examples::Window> silent;
   score::Strata strata;
+  std::vector<examples::Window> simulated;  // of simulation: the windows, in the order of the questions
   double strong = 0.0;  // of generation: what the weakest window of the fifth of ten quantiles reaches, of M
 };
 
@@ -204,8 +206,16 @@ void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std:
   if (s.settings.options.negatives != examples::Negatives::random || s.settings.options.neighbours > 0)
     s.store.put_negatives(s.hookpoint, task.item->explanation.latent, asked.silent);
   score::LatentScore result = score::summarize(task.item->explanation.latent, judgements, s.settings.options.quantiles);
+  if (s.options.until_width > 0 && score::is_balanced(task.scorer)) {
+    score::Interval& b = result.balanced_accuracy;
+    b.value = score::stopped_balanced_accuracy(judgements, s.options.until_width);
+    b.low = std::min(b.low, b.value);
+    b.high = std::max(b.high, b.value);
+  }
   if (task.scorer == score::Scorer::detection) score::add_base_rate(result, judgements, asked.strata);
   if (task.scorer == score::Scorer::generation) score::add_strengths(result, judgements, asked.strong);
+  if (task.scorer == score::Scorer::simulation)
+    score::add_simulation(result, judgements, asked.simulated, s.settings.options.seed);
   if (task.scorer == score::Scorer::intervention) score::add_gains(result, judgements, s.settings.options.seed);
   s.failed_judgements += result.failed;
   s.store.put_score(
@@ -216,16 +226,19 @@ void put_judgements(Scoring& s, const Task& task, const Asked& asked, const std:
 std::vector<score::Question> questions_of(const Scoring& s, const Task& task, examples::Builder& builder,
                                           Asked& asked) {
   examples::LatentExamples found = builder.build(task.item->explanation.latent);
-  score::QuestionOptions options = question_options(s.settings);
-  options.intruder_beside = s.options.asking.intruder_beside;
-  options.intruder_per_quantile = s.options.asking.intruder_per_quantile;
-  options.choice_windows = s.options.asking.choice_windows;
-  options.choice_rivals = s.options.asking.choice_rivals;
+  score::QuestionOptions options = s.options.asking;
+  const score::QuestionOptions drawn = question_options(s.settings);
+  options.quantiles = drawn.quantiles;
+  options.tau = drawn.tau;
+  options.seed = drawn.seed;
   std::vector<score::Question> questions = score::make_questions(task.scorer, s.hookpoint, found, options);
   if (task.scorer == score::Scorer::forced_choice)
     score::add_rivals(questions, s.hookpoint, task.item->explanation, s.reader.density(found.latent), s.explained,
                       s.densities, options);
   asked.strong = middle_strength(found, s.settings.options.quantiles);
+  if (task.scorer == score::Scorer::simulation) {
+    for (const score::Question& q : questions) asked.simulated.push_back(q.window);
+  }
   asked.strata = score::strata_of(found.window_count, found.silent_count, s.settings.options.quantiles);
   asked.silent = std::move(found.test_silent);
   asked.silent.insert(asked.silent.end(), found.test_neighbours.begin(), found.test_neighbours.end());
@@ -242,10 +255,7 @@ class Stopping {
   Stopping& operator=(const Stopping&) = delete;
 
   /// Scorers without a balanced accuracy are asked about everything.
-  score::Judge& judge(score::Scorer scorer) {
-    const bool balanced = !score::is_choice(scorer) && !score::is_ranking(scorer) && !score::is_experiment(scorer);
-    return balanced ? *judge_ : *all_;
-  }
+  score::Judge& judge(score::Scorer scorer) { return score::is_balanced(scorer) ? *judge_ : *all_; }
   void count(Scoring& s) const {
     if (!until_) return;
     s.asked += until_->asked();
@@ -389,6 +399,22 @@ void check_fuzz(score::Scorer fuzz, const ExampleSettings& settings) {
               "explain into a run folder with --negatives neighbours or mixed");
 }
 
+/// What of the flags makes scores of another method: those that stopped early, or were asked about other windows, are
+/// not mixed with those that were not. "" by default.
+std::string way_of_asking(const ScoreCommand& o) {
+  const score::QuestionOptions usual;
+  const score::QuestionOptions& a = o.asking;
+  std::string way = o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "";
+  if (a.detection_per_quantile != usual.detection_per_quantile ||
+      a.fuzz_right_per_quantile != usual.fuzz_right_per_quantile ||
+      a.fuzz_wrong_per_quantile != usual.fuzz_wrong_per_quantile)
+    way += fmt::format(" windows {} {} {}", a.detection_per_quantile, a.fuzz_right_per_quantile,
+                       a.fuzz_wrong_per_quantile);
+  if (a.simulated != usual.simulated || a.simulated_windows != usual.simulated_windows)
+    way += fmt::format(" simulated {} {}", static_cast<int>(a.simulated), a.simulated_windows);
+  return way;
+}
+
 int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) {
   std::vector<score::Scorer> scorers;
   const score::Scorer fuzz = score::fuzz_scorer(o.fuzz_shape, o.fuzz_negatives);
@@ -409,8 +435,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   JudgeOptions judging = o.judging;
   if (judging.embedder.empty()) judging.embedder = settings.embedding_model;
   Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common, context.reporter);
-  // Scores that stopped early and scores that did not are not of one method.
-  judges.keep_methods(scorers, store, o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "", o.redo);
+  judges.keep_methods(scorers, store, way_of_asking(o), o.redo);
   std::uint64_t failed = 0, asked = 0, available = 0;
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
     Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),
@@ -430,11 +455,9 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
                     available, 100.0 * static_cast<double>(asked) / static_cast<double>(available), o.until_width));
   if (judges.model() != nullptr) {
     context.reporter.info(describe(judges.model()->totals()));
+    for (const std::string& line : commonest_reasons(judges.model()->totals())) context.reporter.info(line);
     for (const std::string& line : describe_costs(store)) context.reporter.info(line);
   }
-  constexpr std::size_t kReasons = 3;
-  for (const auto& [reason, count] : failed > 0 ? store.failures(kReasons) : decltype(store.failures(0)){})
-    context.reporter.info(fmt::format("{} requests without an answer: {}", count, reason));
   print_summary(o, store, context);
   return failed > 0 ? kSomeFailed : kDone;
 }
@@ -445,6 +468,22 @@ void add_choices(CLI::App& cli, score::QuestionOptions& asking) {
   cli.add_option("--intruders", asking.intruder_per_quantile, "questions of intruder for each quantile")
       ->check(CLI::Range(1, 1000));
   cli.add_option("--choice-windows", asking.choice_windows, "windows shown by forced-choice")->check(CLI::Range(1, 20));
+  cli.add_option("--detection-windows", asking.detection_per_quantile,
+                 "activating windows of each quantile that detection asks about, as far as the run has them")
+      ->check(CLI::Range(1, 1000));
+  cli.add_option("--fuzz-right", asking.fuzz_right_per_quantile, "windows of each quantile that fuzz marks rightly")
+      ->check(CLI::Range(1, 1000));
+  cli.add_option("--fuzz-wrong", asking.fuzz_wrong_per_quantile, "... and wrongly")->check(CLI::Range(1, 1000));
+  const std::map<std::string, score::QuestionOptions::Simulated> kinds = {
+      {"top-and-random", score::QuestionOptions::Simulated::top_and_random},
+      {"random", score::QuestionOptions::Simulated::random},
+      {"quantiles", score::QuestionOptions::Simulated::quantiles}};
+  cli.add_option("--simulate", asking.simulated,
+                 "windows of simulation: top-and-random (the strongest and silent ones), random (silent ones), "
+                 "quantiles (as many of each)")
+      ->transform(CLI::CheckedTransformer(kinds))
+      ->default_str("top-and-random");
+  cli.add_option("--simulate-windows", asking.simulated_windows, "of each of these")->check(CLI::Range(1, 100));
   cli.add_option("--rivals", asking.choice_rivals, "wrong explanations shown by forced-choice")
       ->check(CLI::Range(1, 20));
 }
@@ -461,7 +500,8 @@ Runner setup_score(CLI::App& cli) {
       "belong? forced-choice: which of four explanations fits? embedding: how near in meaning are "
       "explanation and window? surprisal: by how much does the explanation lower a model's loss? generation: "
       "does the latent fire in texts written from the explanation? intervention: does the explanation fit what "
-      "the model writes when the latent is turned up?");
+      "the model writes when the latent is turned up? simulation: how "
+      "strongly does it fire on each token?");
   add_choices(cli, o->asking);
   cli.add_option("--fuzz-shape", o->fuzz_shape,
                  "wrong marks of fuzz: scattered, or matched (in runs as long as those of the right ones)");

@@ -219,6 +219,18 @@ std::string describe(const llm::Totals& t, std::uint64_t done, std::uint64_t tot
   return text;
 }
 
+std::vector<std::string> commonest_reasons(const llm::Totals& totals) {
+  constexpr std::size_t kMost = 3;
+  std::vector<std::pair<std::uint64_t, std::string>> sorted;
+  for (const auto& [reason, count] : totals.reasons) sorted.emplace_back(count, reason);
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < std::min(kMost, sorted.size()); ++i)
+    lines.push_back(fmt::format("{} requests failed: {}", sorted[i].first, sorted[i].second));
+  if (sorted.size() > kMost) lines.push_back(fmt::format("and {} other reasons", sorted.size() - kMost));
+  return lines;
+}
+
 std::vector<std::string> describe_costs(const store::Store& store) {
   const auto count = [](std::uint64_t n) { return format_count(static_cast<double>(n)); };
   std::vector<std::string> lines;

@@ -63,6 +63,8 @@ Answers choose_answers(const LlmOptions& options, llm::LanguageModel& model, Rep
 /// "12 requests (3 from the store, 1 retried), 10.2k prompt (8k cached) and 300 completion tokens, $0.12", and how many
 /// were computed here. With `total` > 0: what all will cost if the others cost as much as the `done`.
 std::string describe(const llm::Totals& totals, std::uint64_t done = 0, std::uint64_t total = 0);
+/// The three commonest reasons why requests failed, a line each; {} when none did.
+std::vector<std::string> commonest_reasons(const llm::Totals& totals);
 /// What the run has paid for so far, a line for each stage and provider.
 std::vector<std::string> describe_costs(const store::Store& store);
 

@@ -46,6 +46,7 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
   result.title = std::filesystem::absolute(data.run.root()).lexically_normal().filename().string();
   result.facts = facts_of(data, settings);
   result.questions = question_options(settings);
+  result.questions.detection_per_quantile = settings.options.test;  // however many were asked about, all can be shown
   result.tokenizer = data.tokenizer;
   result.tokens = data.tokens;
   auto weights = std::make_shared<std::map<std::string, std::optional<index::LatentWeightsReader>, std::less<>>>();

@@ -99,11 +99,14 @@ Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
   }
   if (wants(Kind::pattern)) vocabulary_ = std::make_shared<const explain::Vocabulary>(data.tokenizer);
   const bool experiments = wants(Kind::generation) || wants(Kind::intervention);
-  if (!wants(Kind::llm) && !wants(Kind::surprisal) && !experiments) return;
+  if (!wants(Kind::llm) && !wants(Kind::surprisal) && !wants(Kind::simulation) && !experiments) return;
   model_ = open_language_model(options.llm, store, common.thread_count());
   if (wants(Kind::llm)) llm_ = make_llm_judge(options, store, data, *model_, report);
   if (wants(Kind::surprisal))
     surprisal_ = std::make_unique<score::SurprisalJudge>(*model_, data.tokenizer, data.tokens, options.prompts);
+  if (wants(Kind::simulation))
+    simulation_ = std::make_unique<score::SimulationJudge>(
+        *model_, data.tokenizer, data.tokens, score::SimulationOptions{options.llm.is_native(), options.prompts});
   if (experiments)
     subject_ = std::make_unique<Subject>(options.subject, data, common.seed, common.thread_count(), report);
   if (wants(Kind::generation)) make_generation(options, report);
@@ -135,7 +138,8 @@ Judges::Kind Judges::kind(Scorer scorer) const {
   if (scorer == Scorer::surprisal) return Kind::surprisal;
   if (scorer == Scorer::generation) return Kind::generation;
   if (scorer == Scorer::intervention) return Kind::intervention;
-  return classifier_ == "pattern" ? Kind::pattern : Kind::llm;
+  if (classifier_ == "pattern") return Kind::pattern;
+  return scorer == Scorer::simulation ? Kind::simulation : Kind::llm;
 }
 
 std::string Judges::name(Scorer scorer) const {
@@ -148,6 +152,7 @@ std::string Judges::name(Scorer scorer) const {
     case Kind::surprisal:
     case Kind::generation:
     case Kind::intervention:
+    case Kind::simulation:
       break;
   }
   return "llm:" + model_->model();
@@ -161,6 +166,7 @@ std::unique_ptr<score::Judge> Judges::make(Kind kind) const {
 score::Judge& Judges::shared(Kind kind) {
   if (kind == Kind::surprisal) return *surprisal_;
   if (kind == Kind::generation) return *generation_;
+  if (kind == Kind::simulation) return *simulation_;
   if (kind == Kind::intervention) return *intervention_;
   return *llm_;
 }
@@ -185,6 +191,10 @@ void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& stor
       case Kind::surprisal:
         key += ":surprisal";
         method = surprisal_->fingerprint();
+        break;
+      case Kind::simulation:
+        key += ":simulation";
+        method = simulation_->fingerprint() + also;
         break;
       case Kind::generation:
         key += ":generation";

@@ -17,6 +17,7 @@
 #include "gloss/score/judge.h"
 #include "gloss/score/llm_judge.h"
 #include "gloss/score/ranking_judge.h"
+#include "gloss/score/simulation.h"
 #include "gloss/store/store.h"
 
 namespace gloss::app {
@@ -35,7 +36,7 @@ struct JudgeOptions {
 /// the others answer from within run().
 class Judges {
  public:
-  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal, generation, intervention };
+  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal, generation, intervention, simulation };
 
   /// `rows`: the explanations to be judged. Errors: usage: a scorer needs a model that is not named, or another kind of
   /// explanation; those of the models.
@@ -73,6 +74,7 @@ class Judges {
   std::unique_ptr<score::SurprisalJudge> surprisal_;
   std::unique_ptr<Subject> subject_;  // where a scorer is an experiment
   std::unique_ptr<score::GenerationJudge> generation_;
+  std::unique_ptr<score::SimulationJudge> simulation_;
   std::unique_ptr<score::InterventionJudge> intervention_;
   score::EmbeddingJudge::Embed embed_;
   std::string embedder_, embedder_fingerprint_;

@@ -21,9 +21,9 @@ struct RunFile {
   std::string run;  // the run folder, relative to the current folder
   std::vector<Stage> stages;
 };
-/// Reads a run file: `run = "FOLDER"`, then one table a stage ([train-sae], [cache], [explain], [score], [report]),
-/// each key a flag without its dashes; a list repeats the flag. A stage may be a list of tables ([[explain]]) to run it
-/// more than once. Errors: bad_input with file, line and column.
+/// Reads a run file: `run = "FOLDER"`, then one table a stage ([train-sae], [cache], [filter], [explain], [score],
+/// [report]), each key a flag without its dashes; a list repeats the flag. A stage may be a list of tables
+/// ([[explain]]) to run it more than once. Errors: bad_input with file, line and column.
 RunFile read_run_file(const std::filesystem::path& file);
 
 }  // namespace gloss::app

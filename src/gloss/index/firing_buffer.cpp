@@ -11,14 +11,15 @@ namespace gloss::index {
 namespace {
 
 constexpr std::uint64_t kLeastFirings = 16;
-constexpr std::uint64_t kBytesPerLatent = 16;  // offsets, firings at special tokens
+constexpr std::uint64_t kBytesPerLatent = 24;  // counts, offsets, firings at special tokens
 constexpr std::uint64_t kSortedBytes = 8;      // of a firing: position and activation
 constexpr std::uint64_t kMostBlock = 1024;
 constexpr std::uint64_t kLeastBlock = 16;
 constexpr std::uint32_t kMostBuckets = 512;
-constexpr unsigned kLeastShift = 9;                            // buckets of fewer latents are no faster
-constexpr std::uint64_t kBlocksShare = 16;                     // of the memory may lie in blocks half full
-constexpr std::uint64_t kSlabBytes = std::uint64_t{64} << 20;  // so large that the system gets it back when freed
+constexpr unsigned kLeastShift = 9;                           // buckets of fewer latents are no faster
+constexpr std::uint64_t kBlocksShare = 16;                    // of the memory may lie in blocks half full
+constexpr std::uint64_t kMostSlab = std::uint64_t{64} << 20;  // bytes; so large that the system gets it back when freed
+constexpr std::uint64_t kSlabs = 32;                          // more of them in less memory
 
 void check_ascending(std::span<const std::uint32_t> positions, std::uint32_t latent,
                      const std::filesystem::path& path) {
@@ -39,7 +40,8 @@ FiringBuffer::FiringBuffer(std::uint64_t memory_bytes, std::uint32_t latent_coun
   block_ = kMostBlock;
   while (block_ > kLeastBlock && count() * block_ * sizeof(Firing) * kBlocksShare > left) block_ /= 2;
   buckets_.resize(count());
-  slab_blocks_ = std::clamp<std::uint64_t>(std::min(left, kSlabBytes) / block_bytes(), 1, kSlabBytes);
+  slab_blocks_ = std::max<std::uint64_t>(1, std::min(left / kSlabs, kMostSlab) / block_bytes());
+  count_.resize(latent_count);
   special_.resize(latent_count);
   budget_ = left;
   grow(kLeastFirings);
@@ -74,6 +76,7 @@ void FiringBuffer::add(std::span<const Firing> firings) {
     Bucket& bucket = buckets_[firing.latent >> shift_];
     if (bucket.next == bucket.end) open_block(bucket);
     *bucket.next++ = firing;
+    ++count_[firing.latent];
     largest = std::max(largest, firing.activation);
   }
   largest_ = largest;
@@ -91,6 +94,7 @@ void FiringBuffer::clear() {
     bucket.blocks.clear();
     bucket.next = bucket.end = nullptr;
   }
+  std::fill(count_.begin(), count_.end(), std::uint64_t{0});
   std::fill(special_.begin(), special_.end(), std::uint64_t{0});
   next_block_ = largest_bucket_ = size_ = special_firings_ = 0;
   largest_ = 0.0F;
@@ -105,10 +109,6 @@ void FiringBuffer::each(const Bucket& bucket, const Body& body) const {
     const Firing* end = block == bucket.blocks.back() ? bucket.next : block + block_;
     for (const Firing* firing = block; firing != end; ++firing) body(*firing);
   }
-}
-
-void FiringBuffer::add_counts(std::span<std::uint64_t> count) const {
-  for (const Bucket& bucket : buckets_) each(bucket, [&](const Firing& f) { ++count[f.latent]; });
 }
 
 void FiringBuffer::place(std::uint32_t first, std::uint32_t last, std::span<std::uint64_t> next,
@@ -132,8 +132,7 @@ void FiringBuffer::place(std::uint32_t first, std::uint32_t last, std::span<std:
 
 RunInfo FiringBuffer::write_run(const std::filesystem::path& path, std::uint64_t end_position) const {
   std::vector<std::uint64_t> offsets(std::size_t{latent_count_} + 1, 0);
-  add_counts(std::span(offsets).subspan(1));
-  for (std::size_t f = 0; f < latent_count_; ++f) offsets[f + 1] += offsets[f];
+  for (std::size_t f = 0; f < latent_count_; ++f) offsets[f + 1] = offsets[f] + count_[f];
   const auto positions = std::make_unique_for_overwrite<std::uint32_t[]>(largest_bucket_);
   const auto activations = std::make_unique_for_overwrite<std::uint32_t[]>(largest_bucket_);
   std::vector<std::uint64_t> next;

@@ -28,6 +28,7 @@ class FiringBuffer {
   /// Memory that the firings have, their tables left out.
   std::uint64_t used_bytes() const { return slabs_.size() * slab_blocks_ * block_bytes(); }
   float largest() const { return largest_; }                           // activation; 0 without firings
+  std::span<const std::uint64_t> counts() const { return count_; }     // [F]: how often each latent is here
   std::span<const std::uint64_t> special() const { return special_; }  // [F]: firings at special tokens, not kept
 
   /// Requires: no more firings than room(), in the order of their positions; latents below the latent count;
@@ -41,8 +42,6 @@ class FiringBuffer {
   /// Gives memory back that no firing needs now.
   void trim();
 
-  /// Adds to count [F] how often each latent is here.
-  void add_counts(std::span<std::uint64_t> count) const;
   /// Puts the firings of latents [first, last) where `next` [last - first] says, latent by latent in the order of
   /// positions, and moves `next` behind them. `activations` get the bits of f32.
   void place(std::uint32_t first, std::uint32_t last, std::span<std::uint64_t> next, std::uint32_t* positions,
@@ -73,7 +72,7 @@ class FiringBuffer {
   std::vector<Bucket> buckets_;
   std::vector<std::unique_ptr<Firing[]>> slabs_;
   std::uint64_t next_block_ = 0;
-  std::vector<std::uint64_t> special_;
+  std::vector<std::uint64_t> count_, special_;
   std::uint64_t size_ = 0, special_firings_ = 0;
   float largest_ = 0.0F;
 };

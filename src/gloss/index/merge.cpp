@@ -227,7 +227,7 @@ void Merger::add_statistics_of_file(std::uint32_t latent) {
 void Merger::count_firings() {
   for (std::size_t number = 0; number < manifest_.runs.size(); ++number) count_run(number);
   if (buffer_ != nullptr) {
-    buffer_->add_counts(buffered_);
+    std::copy(buffer_->counts().begin(), buffer_->counts().end(), buffered_.begin());
     for (std::size_t f = 0; f < latent_count_; ++f) {
       offsets_[f + 1] += buffered_[f];
       special_[f] += buffer_->special()[f];

@@ -198,12 +198,34 @@ TEST(IndexWriterFaults, AMergeFromMemoryThatIsInterruptedLosesNothing) {
     SilentReporter reporter;
     Writer writer(folder.path(), testing::options(kLatents, 16));
     append_from(writer, firings(), kTokens, 16);
+    EXPECT_FALSE(fs::exists(folder.path() / "spill" / "run-0.bin")) << "all of it is in memory";
     set_interrupted(true);
     EXPECT_EQ(error_of([&] { writer.finish(kTokens, 0, reporter); }, ErrorKind::interrupted), "interrupted");
     set_interrupted(false);
   }
   EXPECT_EQ(Writer(folder.path(), small_memory()).resume_position(), kTokens);
   write_index(folder.path(), small_memory(), {}, kTokens);
+  EXPECT_EQ(folder.index_bytes(), wanted_bytes());
+}
+
+TEST(IndexWriterFaults, AFullDiskInAMergeFromMemoryLeavesWhatWasSpilledBefore) {
+  const Folder folder;
+  const int code = in_child([&] {
+    SilentReporter reporter;
+    Writer writer(folder.path(), testing::options(kLatents, 16));
+    append_from(writer, firings(), kTokens / 2, 16);
+    writer.checkpoint();
+    append_from(writer, firings(), kTokens, 16);
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{5000, 5000};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    const std::string error = error_of([&] { writer.finish(kTokens, 0, reporter); }, ErrorKind::failed);
+    return error.find("index.safetensors.tmp: cannot be written: File too large") != error.npos ? 7 : 8;
+  });
+  EXPECT_EQ(code, 7);
+  EXPECT_FALSE(fs::exists(folder.path() / "index.safetensors.tmp"));
+  EXPECT_EQ(Writer(folder.path(), small_memory()).resume_position(), kTokens / 2);
+  write_index(folder.path(), small_memory(), firings(), kTokens);
   EXPECT_EQ(folder.index_bytes(), wanted_bytes());
 }
 

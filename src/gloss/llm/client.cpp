@@ -347,7 +347,7 @@ void Client::Impl::settle(Job& job, Reply reply) {
   const bool paid = reply.prompt_tokens > 0 || reply.completion_tokens > 0;
   if (!reply.from_cache && (reply.ok() || paid)) cache->put(reply);
   for (const Callback& done : owned->waiting) {
-    ++(reply.ok() ? totals.answered : totals.failed);
+    totals.count(reply);
     if (reply.from_cache) ++totals.cached;
     done(reply);
     if (reply.ok()) reply.from_cache = true;  // for whoever asked the same: not paid for again

@@ -2,6 +2,7 @@
 /// What a language model is asked and answers, whoever runs it: a server behind HTTP (client.h) or this program itself.
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct Request {
   std::vector<std::string> choices = {};
   /// How probable each choice is as the reply, apart from the others: of models that can say so.
   bool per_token = false;
+  /// Of the only choice, a text to be read on: byte offsets in it, and what could stand there in place of what does.
+  /// Asked for is how probable each of these is at each place (of models that can say so).
+  std::vector<std::size_t> places = {};
+  std::vector<std::string> values = {};
   /// JSON schema that the reply must follow, where the server can hold the model to one; "" = none.
   std::string schema = {};
   /// Which latent it is about, for the accounts; not part of what is asked. -1 = none.
@@ -38,7 +43,8 @@ struct Reply {
   bool refused = false;  // failed, but by the model: it answered without content; asked otherwise it may do better
   /// [choices] of the request: the probability of each given that it is one of them, sum 1; empty = the model cannot
   /// say. Of a request per_token: each choice's own probability as the geometric mean over its tokens, so that -log is
-  /// its loss in nats a token.
+  /// its loss in nats a token. Of a request with places [places][values]: of each value that is one token there, given
+  /// that one of them stands there; all 0 where none can.
   std::vector<double> probabilities = {};
   /// Of the prompt's tokens: those the server knew already, and those it keeps for later at a price of its own.
   std::uint32_t cached_tokens = 0, kept_tokens = 0;
@@ -58,6 +64,20 @@ struct Totals {
   double dollars = 0.0;
   /// What the program itself computed: prompts without what they shared with others, and replies; 0 behind HTTP.
   std::uint64_t computed_tokens = 0;
+  /// Why requests failed, and how many for each reason; after a hundred different ones, those known only.
+  std::map<std::string, std::uint64_t, std::less<>> reasons = {};
+
+  /// Counts a settled reply, and its reason when it failed.
+  void count(const Reply& reply) {
+    constexpr std::size_t kMost = 100;
+    ++(reply.ok() ? answered : failed);
+    if (reply.ok()) return;
+    const auto known = reasons.find(reply.failure);
+    if (known != reasons.end())
+      ++known->second;
+    else if (reasons.size() < kMost)
+      reasons.emplace(reply.failure, 1);
+  }
 };
 
 /// Threads: one at a time.

@@ -21,6 +21,7 @@
 #include "gloss/base/random.h"
 #include "gloss/base/utf8.h"
 #include "gloss/llm/chat_template.h"
+#include "gloss/llm/model_files.h"
 #include "gloss/llm/prefix_plan.h"
 #include "gloss/llm/token_choice.h"
 #include "gloss/model/generator.h"
@@ -36,7 +37,6 @@ constexpr std::size_t kRowsAtOnce = 512;    // tokens of one pass over prompts
 constexpr std::size_t kWave = 1024;         // prompts that are planned together
 constexpr std::uint32_t kWorthSharing = 8;  // tokens
 constexpr std::size_t kMostKnown = 256;     // beginnings that are kept
-constexpr std::size_t kShownDigits = 8;     // of the fingerprint, in the name
 
 /// One way to spell a choice, as it goes on from the prompt.
 struct Spelling {
@@ -52,13 +52,20 @@ struct Job {
   std::vector<LanguageModel::Callback> waiting;
 
   Tokens prompt;
-  std::vector<Spelling> spellings;  // of the choices
+  std::vector<Spelling> spellings;                       // of the choices
+  std::vector<std::optional<std::size_t>> place_tokens;  // which token of the only spelling stands at each place
+  std::vector<std::optional<TokenId>> values;            // of the request, as tokens
+  std::vector<std::vector<double>> at_places;            // [places][values]
   model::TextState state;
   Tokens reply;  // so far; its last token is not yet read
   std::string text;
   std::optional<Random> random;
 
   bool chooses() const { return !request.choices.empty(); }
+  /// How many a reply has.
+  std::size_t probabilities() const {
+    return request.places.empty() ? request.choices.size() : request.places.size() * request.values.size();
+  }
 };
 
 /// A beginning of texts that was read, kept for those to come.
@@ -69,45 +76,11 @@ struct Known {
   std::uint64_t used = 0;
 };
 
-Json read_object(const std::filesystem::path& file) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(file, ignored)) return Json::object();
-  Json json = Json::parse(read_file(file), nullptr, false);
-  return json.is_object() ? json : Json::object();
-}
-
-/// Tokens that end a reply: eos_token_id of generation_config.json and config.json, eos_token of tokenizer_config.json.
-std::set<TokenId> ending_tokens(const std::filesystem::path& folder, const text::Tokenizer& tokenizer) {
-  std::set<TokenId> ends;
-  for (const char* name : {"generation_config.json", "config.json"}) {
-    const Json json = read_object(folder / name);
-    const auto found = json.find("eos_token_id");
-    if (found == json.end()) continue;
-    for (const Json& id : found->is_array() ? *found : Json::array({*found})) {
-      if (id.is_number_unsigned()) ends.insert(TokenId{static_cast<std::uint32_t>(id.get<std::uint64_t>())});
-    }
-  }
-  const Json settings = read_object(folder / "tokenizer_config.json");
-  const auto token = settings.find("eos_token");
-  if (token != settings.end()) {
-    const Json& content = token->is_object() && token->contains("content") ? (*token)["content"] : *token;
-    const auto id = content.is_string() ? tokenizer.id_of(content.get<std::string>()) : std::nullopt;
-    if (id) ends.insert(*id);
-  }
-  return ends;
-}
-
-std::string name_of(const std::filesystem::path& folder, const std::string& fingerprint) {
-  std::error_code ignored;
-  std::filesystem::path whole = std::filesystem::weakly_canonical(folder, ignored);
-  if (!whole.has_filename()) whole = whole.parent_path();
-  return fmt::format("{}@{}", whole.filename().string(), fingerprint.substr(0, kShownDigits));
-}
-
 std::string canonical(const Request& r) {
   Json body = {{"max_tokens", r.max_tokens}, {"temperature", r.temperature}, {"seed", r.seed}, {"stop", r.stop},
                {"choices", r.choices},       {"messages", Json::array()}};
   if (r.per_token) body["per_token"] = true;
+  if (!r.places.empty()) body["places"] = {r.places, r.values};
   for (const Message& m : r.messages) body["messages"].push_back({{"role", m.role}, {"content", m.content}});
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -140,7 +113,7 @@ struct NativeModel::Impl {
         chat(ChatTemplate::load(o.folder)),
         ends(ending_tokens(o.folder, tokenizer)) {
     const std::string& weights = generator.model().fingerprint();
-    name = name_of(o.folder, weights);
+    name = model_name(o.folder, weights);
     Hasher hash;
     for (const std::string& part : {weights, tokenizer.fingerprint(), chat.fingerprint(), o.dtype}) hash.add(part);
     fingerprint = hash.digest_hex();
@@ -162,6 +135,8 @@ struct NativeModel::Impl {
   std::vector<float> read(std::span<const model::Generator::Piece> pieces);
   void prompts_read(std::span<Job* const> done, const std::vector<float>& logits);
   void weigh_choices(std::span<Job* const> done, const std::vector<float>& logits);
+  std::string prepare_places(Job& job) const;
+  static void weigh_places(Job& job, std::size_t token, std::span<const float> logits);
   bool take_token(Job& job, std::span<const float> logits);
   void generate();
   void finish_text(Job& job);
@@ -187,7 +162,7 @@ std::string NativeModel::Impl::prepare(Job& job) const {
     job.spellings.clear();
     for (std::size_t i = 0; i < job.request.choices.size(); ++i) {
       for (const char* space : {"", " "}) {
-        if (job.request.per_token && *space != '\0') continue;
+        if ((job.request.per_token || !job.request.places.empty()) && *space != '\0') continue;
         Spelling spelling{i, encode(prompt + space + job.request.choices[i])};
         const bool is_new = std::none_of(job.spellings.begin(), job.spellings.end(), [&](const Spelling& other) {
           return other.choice == i && other.tokens == spelling.tokens;
@@ -218,8 +193,29 @@ std::string NativeModel::Impl::prepare(Job& job) const {
   bool strange = std::any_of(job.prompt.begin(), job.prompt.end(), is_strange);
   for (const Spelling& s : job.spellings)
     strange = strange || std::any_of(s.tokens.begin(), s.tokens.end(), is_strange);
+  if (!strange && !job.request.places.empty()) {
+    std::string reason = prepare_places(job);
+    if (!reason.empty()) return reason;
+  }
   if (strange) return fmt::format("the prompt has a token that is not below the model's vocabulary of {}", vocabulary);
   job.random = Random::for_purpose(job.request.seed, job.hash);
+  return "";
+}
+
+std::string NativeModel::Impl::prepare_places(Job& job) const {
+  if (job.spellings.size() != 1) return "places are of one choice";
+  const std::string& text = job.request.choices.front();
+  const std::size_t first = job.request.places.front();
+  job.place_tokens.clear();
+  for (const std::size_t place : job.request.places) {
+    if (place > text.size()) return "a place is behind the end of its text";
+    job.place_tokens.push_back(token_at(tokenizer, job.spellings.front().tokens, text, place));
+  }
+  job.values =
+      single_tokens(tokenizer, text.substr(first == 0 ? 0 : first - 1, first == 0 ? 0 : 1), job.request.values);
+  if (std::none_of(job.values.begin(), job.values.end(), [](const auto& token) { return token.has_value(); }))
+    return "none of the values is one token of this model";
+  job.at_places.assign(job.request.places.size(), std::vector<double>(job.values.size(), 0.0));
   return "";
 }
 
@@ -244,7 +240,7 @@ void NativeModel::Impl::admit() {
   while (!queue.empty() && wave.size() < kWave) {
     Job& job = *queue.front();
     std::optional<Reply> stored = cache->find(job.hash);
-    if (stored && stored->ok() && (!job.chooses() || stored->probabilities.size() == job.request.choices.size())) {
+    if (stored && stored->ok() && (!job.chooses() || stored->probabilities.size() == job.probabilities())) {
       queue.pop_front();
       stored->from_cache = true;
       settle(job, *std::move(stored));
@@ -400,14 +396,17 @@ void NativeModel::Impl::weigh_choices(std::span<Job* const> done, const std::vec
   if (done.empty()) return;
   const std::size_t width = logits.size() / done.size();
   std::vector<Spelling*> longer;
+  std::vector<Job*> longer_of;
   std::vector<model::TextState> forks;
   for (std::size_t k = 0; k < done.size(); ++k) {
     const auto row = std::span(logits).subspan(k * width, width);
     const double all = log_sum(row);
     for (Spelling& s : done[k]->spellings) {
       s.log_probability = row[to_index(s.tokens.front())] - all;
+      weigh_places(*done[k], 0, row);
       if (s.tokens.size() < 2) continue;
       longer.push_back(&s);
+      longer_of.push_back(done[k]);
       forks.push_back(done[k]->state);
     }
     done[k]->state = {};
@@ -420,11 +419,20 @@ void NativeModel::Impl::weigh_choices(std::span<Job* const> done, const std::vec
   }
   const std::vector<float> rest = read(pieces);
   std::size_t at = 0;
-  for (Spelling* s : longer) {
-    for (std::size_t t = 1; t < s->tokens.size(); ++t) {
+  for (std::size_t i = 0; i < longer.size(); ++i) {
+    Spelling& s = *longer[i];
+    for (std::size_t t = 1; t < s.tokens.size(); ++t) {
       const auto row = std::span(rest).subspan(width * at++, width);
-      s->log_probability += row[to_index(s->tokens[t])] - log_sum(row);
+      s.log_probability += row[to_index(s.tokens[t])] - log_sum(row);
+      weigh_places(*longer_of[i], t, row);
     }
+  }
+}
+
+/// What could stand in place of a token of the only spelling. Shapes: logits [V], before that token.
+void NativeModel::Impl::weigh_places(Job& job, std::size_t token, std::span<const float> logits) {
+  for (std::size_t p = 0; p < job.place_tokens.size(); ++p) {
+    if (job.place_tokens[p] == token) job.at_places[p] = among(logits, job.values);
   }
 }
 
@@ -448,7 +456,13 @@ void NativeModel::Impl::finish_choice(Job& job) {
     for (const Spelling& s : job.spellings)
       reply.probabilities[s.choice] = std::exp(s.log_probability / static_cast<double>(s.tokens.size()));
   }
-  const auto chosen = std::max_element(reply.probabilities.begin(), reply.probabilities.end());
+  if (!job.at_places.empty()) {
+    reply.probabilities.clear();
+    for (const std::vector<double>& p : job.at_places)
+      reply.probabilities.insert(reply.probabilities.end(), p.begin(), p.end());
+  }
+  const auto chosen = job.at_places.empty() ? std::max_element(reply.probabilities.begin(), reply.probabilities.end())
+                                            : reply.probabilities.begin();
   totals.prompt_tokens += job.prompt.size();
   reply.text = job.request.choices[static_cast<std::size_t>(chosen - reply.probabilities.begin())];
   reply.prompt_tokens = static_cast<std::uint32_t>(job.prompt.size());
@@ -522,7 +536,7 @@ void NativeModel::Impl::settle(Job& job, Reply reply) {
   jobs.erase(entry);
   if (reply.ok() && !reply.from_cache) cache->put(reply);
   for (const Callback& done : owned->waiting) {
-    ++(reply.ok() ? totals.answered : totals.failed);
+    totals.count(reply);
     if (reply.from_cache) ++totals.cached;
     done(reply);
     if (reply.ok()) reply.from_cache = true;  // for whoever asked the same: computed once

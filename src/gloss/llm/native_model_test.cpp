@@ -140,6 +140,33 @@ TEST_F(Native, LossOfAGivenReplyIsThatOfItsTokens) {
   EXPECT_NEAR(-std::log(reply.probabilities[0]), -std::log(whole) / static_cast<double>(tokens), 1e-4);
 }
 
+TEST_F(Native, ValuesAtPlacesHaveTheProbabilitiesOfWholePasses) {
+  Request request = ask("Where is it?");
+  request.choices = {"river\t?\nboat\t?\n"};
+  request.values = {"a", "b", "no single token"};
+  for (std::size_t at = request.choices[0].find('?'); at != std::string::npos;
+       at = request.choices[0].find('?', at + 1))
+    request.places.push_back(at);
+  const Reply reply = alone(request);
+  ASSERT_EQ(reply.probabilities.size(), 6U) << reply.failure;
+  const std::string prompt = ChatTemplate::plain().render(request.messages);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(folder_.path());
+  for (std::size_t p = 0; p < 2; ++p) {
+    const std::vector<TokenId> before = encode(prompt + request.choices[0].substr(0, request.places[p]));
+    const std::vector<TokenId> whole = encode(prompt + request.choices[0]);
+    if (!std::equal(before.begin(), before.end(), whole.begin())) {
+      EXPECT_EQ(reply.probabilities[3 * p], 0.0) << "no token begins there";
+      continue;
+    }
+    const std::vector<float> logits = last_logits(before);
+    const double a = std::exp(logits[to_index(*tokenizer.id_of("a"))]),
+                 b = std::exp(logits[to_index(*tokenizer.id_of("b"))]);
+    EXPECT_NEAR(reply.probabilities[3 * p], a / (a + b), kNear);
+    EXPECT_NEAR(reply.probabilities[3 * p + 1], b / (a + b), kNear);
+    EXPECT_EQ(reply.probabilities[3 * p + 2], 0.0);
+  }
+}
+
 TEST_F(Native, GreedyRepliesAreThoseOfWholePasses) {
   const Request request = ask("Tell me of the river and the boat.");
   std::vector<TokenId> tokens = encode(ChatTemplate::plain().render(request.messages));

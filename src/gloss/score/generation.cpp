@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "gloss/base/hash.h"
+#include "gloss/score/reply_arrays.h"
 
 namespace gloss::score {
 namespace {
@@ -21,32 +22,10 @@ const std::array<std::string, 2> kPlaces{"explanation", "count"};
 /// Added when texts are asked for again, so that the request differs from the one that was answered badly.
 constexpr std::string_view kReminder = "\nReply with the JSON array of texts alone.";
 
-/// Arrays tried in one reply, so that a reply of brackets does not take forever.
-constexpr int kMostArrays = 64;
-
 std::string schema_of(std::uint32_t count) {
   return fmt::format(R"({{"type":"object","properties":{{"answers":{{"type":"array","items":{{"type":"string"}},)"
                      R"("minItems":{},"maxItems":{}}}}},"required":["answers"],"additionalProperties":false}})",
                      count, count);
-}
-
-/// Where the bracket at `open` is closed again, brackets inside of texts left aside; npos when it is not.
-std::size_t closing(std::string_view reply, std::size_t open) {
-  bool quoted = false;
-  int depth = 0;
-  for (std::size_t at = open; at < reply.size(); ++at) {
-    const char c = reply[at];
-    if (quoted && c == '\\') {
-      ++at;
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && c == '[') {
-      ++depth;
-    } else if (!quoted && c == ']' && --depth == 0) {
-      return at;
-    }
-  }
-  return std::string_view::npos;
 }
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
@@ -68,16 +47,12 @@ void answer(Judgement& j, float activation, float max_activation) {
 
 std::optional<std::vector<std::string>> parse_texts(std::string_view reply) {
   std::optional<std::vector<std::string>> last;
-  int tried = 0;
-  for (std::size_t open = reply.find('['); open != std::string_view::npos && tried < kMostArrays; ++tried) {
-    const std::size_t end = closing(reply, open);
-    const Json array =
-        end == std::string_view::npos ? Json() : Json::parse(reply.substr(open, end - open + 1), nullptr, false);
-    const bool reads = array.is_array() && !array.empty() &&
-                       std::all_of(array.begin(), array.end(), [](const Json& item) { return item.is_string(); });
+  each_array(reply, [&](const Json& array) {
+    const bool reads =
+        !array.empty() && std::all_of(array.begin(), array.end(), [](const Json& item) { return item.is_string(); });
     if (reads) last = array.get<std::vector<std::string>>();
-    open = reply.find('[', reads ? end + 1 : open + 1);
-  }
+    return reads;
+  });
   return last;
 }
 

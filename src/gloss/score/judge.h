@@ -15,7 +15,7 @@ namespace gloss::score {
 /// "detection", "fuzz", and fuzz with other wrong marks: "fuzz-matched", "fuzz-silent", "fuzz-silent-matched",
 /// "fuzz-neighbours"; "neighbours", detection against windows of neighbours; "intruder" and "forced-choice", questions
 /// with several answers of which one is right; "embedding" and "surprisal", numbers that rank detection's windows;
-/// "generation" and "intervention", which run the subject model.
+/// "generation" and "intervention", which run the subject model; "simulation", a level for each token.
 enum class Scorer : std::uint8_t {
   detection,
   fuzz,
@@ -29,7 +29,8 @@ enum class Scorer : std::uint8_t {
   embedding,
   surprisal,
   generation,
-  intervention
+  intervention,
+  simulation
 };
 std::string_view name_of(Scorer scorer);
 /// Errors: usage, unknown scorer (lists the known and the nearest).
@@ -41,16 +42,20 @@ bool is_choice(Scorer scorer);
 bool is_ranking(Scorer scorer);
 /// It asks of no windows: the subject model is run, on texts made for it or with its activations changed.
 bool is_experiment(Scorer scorer);
+/// The score is the balanced accuracy of yes and no: of none of the others, and not of simulation.
+bool is_balanced(Scorer scorer);
 /// The one number of a score that says how right an explanation is, by the scorer's name: accuracy of choices, the AUC
-/// of rankings, the share of written texts in which the latent fires, the gain of steering, else balanced accuracy.
+/// of rankings, the share of written texts in which the latent fires, the gain of steering, the correlation of
+/// simulation, else balanced accuracy.
 struct Headline {
-  std::string_view name;  // "balanced accuracy", "accuracy", "AUC", "texts that fire", "gain in nats a token"
-  Interval value;         // bounds NaN where it has no interval
-  double chance = 0.5;    // what guessing gives; of generation: the share in which others of the same density fire
+  std::string_view
+      name;        // "balanced accuracy", "accuracy", "AUC", "texts that fire", "gain in nats a token", "correlation"
+  Interval value;  // bounds NaN where it has no interval
+  double chance = 0.5;  // what guessing gives; of generation: the share in which others of the same density fire
 };
 Headline headline(std::string_view scorer, const LatentScore& score);
 /// Whether a judgement's probability is that of yes: not of choices, where it is that of the right answer, of rankings
-/// or of experiments.
+/// of experiments or simulation.
 bool has_probabilities(std::string_view scorer);
 
 /// The silent windows must be those of neighbours, whichever the run's are.
@@ -95,11 +100,16 @@ struct Question {
 /// neighbours, embedding, surprisal: as detection, neighbours with neighbours' silent windows alone.
 /// intruder: per quantile 5 times 4 activating test windows and a silent one with N marks at random, each silent
 /// window once; a quantile's windows take turns. forced-choice: per quantile its first 5 test windows, marked; rivals
-/// are for add_rivals().
+/// are for add_rivals(). simulation: the 5 strongest test windows and 5 random silent ones.
 struct QuestionOptions {
   std::uint32_t detection_per_quantile = 5, fuzz_right_per_quantile = 5, fuzz_wrong_per_quantile = 2;
   std::uint32_t intruder_per_quantile = 5, intruder_beside = 4;  // questions; activating windows in each
   std::uint32_t choice_windows = 5, choice_rivals = 3;           // windows and wrong explanations of a question
+  /// Which windows simulation is asked about, and how many of each kind: the strongest and silent ones, silent ones
+  /// alone, or as many of every quantile.
+  enum class Simulated : std::uint8_t { top_and_random, random, quantiles };
+  Simulated simulated = Simulated::top_and_random;
+  std::uint32_t simulated_windows = 5;
   std::uint32_t quantiles = 10;
   float tau = 0.3F;
   std::uint64_t seed = 1;

@@ -21,6 +21,7 @@ struct Judgement {
   Verdict verdict = Verdict::failed;
   float probability = -1.0F;  // of yes; -1 = not known
   std::string call_hash;      // the LLM call it came from, if any
+  std::vector<float> levels;  // [W] 0..10, of simulation; not stored
 };
 
 struct Interval {
@@ -47,6 +48,9 @@ struct LatentScore {
 
 /// Wilson 95 % interval of `hits` of `n`; NaN when n = 0.
 Interval wilson(std::uint64_t hits, std::uint64_t n);
+/// Mean of the two, with the interval that follows from theirs; NaN where one is. Source: method of variance estimates
+/// recovery (Zou and Donner 2008) for a mean of two independent rates.
+Interval balanced_accuracy(const Interval& recall, const Interval& specificity);
 /// The counts and everything that follows from them. Judgements of quantiles above `quantiles` count, but in no
 /// quantile.
 LatentScore summarize(LatentId latent, std::span<const Judgement> judgements, std::uint32_t quantiles);

@@ -10,6 +10,7 @@
 #include "gloss/base/random.h"
 #include "gloss/examples/token_window.h"
 #include "gloss/score/choice_questions.h"
+#include "gloss/score/simulation.h"
 
 namespace gloss::score {
 namespace {
@@ -75,6 +76,12 @@ void PatternJudge::submit(Scorer scorer, const explain::Explanation& explanation
   std::vector<Judgement> judgements;
   judgements.reserve(questions.size());
   for (const Question& question : questions) {
+    if (scorer == Scorer::simulation) {
+      std::vector<float> levels = predict(program, question.window);
+      for (float& level : levels) level *= kHighestLevel;
+      judgements.push_back(simulated(question, std::move(levels)));
+      continue;
+    }
     judgements.push_back(is_choice(scorer) ? choose(scorer, explanation, question)
                                            : judge_prediction(scorer, question, predict(program, question.window)));
   }

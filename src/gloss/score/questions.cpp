@@ -12,6 +12,7 @@
 #include "gloss/score/fuzz_marks.h"
 #include "gloss/score/intervention.h"
 #include "gloss/score/judge.h"
+#include "gloss/score/simulation.h"
 
 namespace gloss::score {
 namespace {
@@ -23,13 +24,14 @@ using Questions = std::vector<Question>;
 
 Questions detection_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
 Questions fuzz_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
+Questions simulation_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
 Questions no_questions(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&) { return {}; }
 
 /// A scorer: its name, what it asks, and what its answers are.
 struct Row {
   std::string_view name;
   Questions (*make)(Scorer, std::string_view, const LatentExamples&, const QuestionOptions&);
-  bool choice = false, ranking = false, neighbours = false, experiment = false;
+  bool choice = false, ranking = false, neighbours = false, experiment = false, simulation = false;
   double chance = 0.5;  // of guessing, with the options that are the default
 };
 constexpr std::array kRows{
@@ -46,6 +48,7 @@ constexpr std::array kRows{
     Row{.name = "surprisal", .make = detection_questions, .ranking = true},
     Row{.name = "generation", .make = no_questions, .experiment = true},
     Row{.name = "intervention", .make = no_questions, .experiment = true, .chance = 0.0},
+    Row{.name = "simulation", .make = simulation_questions, .simulation = true, .chance = 0.0},
 };
 const Row& row_of(Scorer scorer) { return kRows[static_cast<std::size_t>(scorer)]; }
 const Row* find_row(std::string_view name) {
@@ -73,6 +76,40 @@ Questions detection_questions(Scorer scorer, std::string_view, const LatentExamp
   for (const Window& w : examples.test_silent) {
     if (!wants_neighbours(scorer) || w.kind == examples::WindowKind::silent_neighbour) ask(w, false);
   }
+  return questions;
+}
+
+Questions simulation_questions(Scorer, std::string_view, const LatentExamples& examples,
+                               const QuestionOptions& options) {
+  using Simulated = QuestionOptions::Simulated;
+  std::vector<const Window*> chosen;
+  const auto take = [&](std::vector<const Window*> windows, std::size_t count) {
+    windows.resize(std::min(windows.size(), count));
+    chosen.insert(chosen.end(), windows.begin(), windows.end());
+  };
+  const std::size_t count = options.simulated_windows;
+  if (options.simulated == Simulated::top_and_random) {
+    std::vector<const Window*> strongest;
+    for (const Window& w : examples.test) strongest.push_back(&w);
+    std::sort(strongest.begin(), strongest.end(), [](const Window* a, const Window* b) {
+      return std::pair(-a->max, a->start) < std::pair(-b->max, b->start);
+    });
+    take(std::move(strongest), count);
+  }
+  for (std::uint32_t q = 1; q <= options.quantiles && options.simulated == Simulated::quantiles; ++q)
+    take(windows_of(examples, q), count);
+  if (options.simulated != Simulated::quantiles) {
+    std::vector<const Window*> silent;
+    for (const Window& w : examples.test_silent) {
+      if (w.kind == examples::WindowKind::silent_random) silent.push_back(&w);
+    }
+    take(std::move(silent), options.simulated == Simulated::random ? 2 * count : count);
+  }
+  std::vector<Question> questions;
+  questions.reserve(chosen.size());
+  for (const Window* w : chosen)
+    questions.push_back(
+        {*w, std::vector<bool>(w->activation.size(), false), w->kind == examples::WindowKind::activating});
   return questions;
 }
 
@@ -172,24 +209,34 @@ bool is_choice(Scorer scorer) { return row_of(scorer).choice; }
 bool is_ranking(Scorer scorer) { return row_of(scorer).ranking; }
 bool is_experiment(Scorer scorer) { return row_of(scorer).experiment; }
 
+bool is_balanced(Scorer scorer) {
+  const Row& row = row_of(scorer);
+  return !row.choice && !row.ranking && !row.experiment && !row.simulation;
+}
+
+namespace {
+/// NaN where the score has none of this name.
+Interval measure_of(const LatentScore& score, std::string_view name) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  const auto found =
+      std::find_if(score.measures.begin(), score.measures.end(), [&](const Measure& m) { return m.name == name; });
+  return found == score.measures.end() ? Interval{kNone, kNone, kNone} : found->value;
+}
+}  // namespace
+
 Headline headline(std::string_view scorer, const LatentScore& score) {
   const Row* row = find_row(scorer);
   if (row != nullptr && row->choice) return {"accuracy", score.recall, row->chance};
   if (row != nullptr && row->ranking) return {"AUC", {score.auc, std::nan(""), std::nan("")}};
   if (row == &row_of(Scorer::generation)) return {"texts that fire", score.recall, 1.0 - score.specificity.value};
-  if (row == &row_of(Scorer::intervention)) {
-    for (const Measure& m : score.measures) {
-      if (m.name == kGain) return {"gain in nats a token", m.value, 0.0};
-    }
-    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    return {"gain in nats a token", {kNone, kNone, kNone}, 0.0};
-  }
+  if (row == &row_of(Scorer::intervention)) return {"gain in nats a token", measure_of(score, kGain), 0.0};
+  if (row == &row_of(Scorer::simulation)) return {"correlation", measure_of(score, kCorrelation), 0.0};
   return {"balanced accuracy", score.balanced_accuracy};
 }
 
 bool has_probabilities(std::string_view scorer) {
   const Row* row = find_row(scorer);
-  return row == nullptr || (!row->choice && !row->ranking && !row->experiment);
+  return row == nullptr || is_balanced(static_cast<Scorer>(row - kRows.data()));
 }
 
 bool wants_neighbours(Scorer scorer) { return row_of(scorer).neighbours; }

@@ -12,6 +12,7 @@
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 #include "gloss/score/scripted_judge.h"
+#include "gloss/score/stopped_estimate.h"
 #include "gloss/score/until_width.h"
 
 namespace gloss::score {
@@ -162,6 +163,59 @@ TEST(Recovery, TooBroadKeepsRecallAndLosesPrecisionTooNarrowTheReverse) {
   EXPECT_DOUBLE_EQ(measure(thin, "base_recall"), 0.3);
   EXPECT_DOUBLE_EQ(thin.per_quantile[6].value, 0.0);
   EXPECT_DOUBLE_EQ(thin.per_quantile[7].value, 1.0);
+}
+
+/// A judge of fixed rates stopped early, 40,000 times: the plain estimate is off by what stopping costs, the mean of
+/// the other lies within its own error of the truth.
+TEST(UntilWidth, TheStoppedEstimateIsUnbiased) {
+  constexpr std::uint32_t kTrials = 40'000;
+  constexpr std::size_t kWindows = 100;
+  for (const auto& [sensitivity, specificity, failing] : {std::tuple(0.9, 0.75, 0.0), std::tuple(0.6, 0.95, 0.05)}) {
+    constexpr double kWidth = 0.3;
+    Random random(17);
+    double plain = 0.0, sum = 0.0, squares = 0.0;
+    for (std::uint32_t trial = 0; trial < kTrials; ++trial) {
+      std::vector<Judgement> judged;
+      AnswerCounts counts;
+      while (judged.size() < kWindows) {
+        if (UntilWidth::may_stop_after(judged.size()) && is_narrow(counts, kWidth)) break;
+        Judgement j;
+        j.truth = judged.size() % 2 == 0;
+        const bool right = random.uniform() < (j.truth ? sensitivity : specificity);
+        j.verdict = right == j.truth ? Verdict::yes : Verdict::no;
+        if (random.uniform() < failing) j.verdict = Verdict::failed;
+        if (j.verdict != Verdict::failed) {
+          ++(j.truth ? counts.yes : counts.no);
+          if (right) ++(j.truth ? counts.yes_right : counts.no_right);
+        }
+        judged.push_back(std::move(j));
+      }
+      const double value = stopped_balanced_accuracy(judged, kWidth);
+      plain += summarize(LatentId{0}, judged, 0).balanced_accuracy.value / kTrials;
+      sum += value;
+      squares += value * value;
+    }
+    const double truth = (sensitivity + specificity) / 2, mean = sum / kTrials;
+    const double error = std::sqrt((squares / kTrials - mean * mean) / kTrials);
+    std::cout << fmt::format("truth {:.4f}: plain {:+.4f}, unbiased {:+.5f} (standard error {:.5f})\n", truth,
+                             plain - truth, mean - truth, error);
+    EXPECT_NEAR(mean, truth, 3.0 * error);
+    EXPECT_GT(std::abs(plain - truth), 6.0 * error) << "or else there was nothing to mend";
+  }
+}
+
+TEST(UntilWidth, WithoutStoppingTheEstimateIsThePlainOne) {
+  std::vector<Judgement> judged;
+  for (int i = 0; i < 37; ++i) {
+    Judgement j;
+    j.truth = i % 2 == 0;
+    j.verdict = i % 3 == 0 ? Verdict::yes : Verdict::no;
+    judged.push_back(std::move(j));
+  }
+  EXPECT_NEAR(stopped_balanced_accuracy(judged, 0.001), summarize(LatentId{0}, judged, 0).balanced_accuracy.value,
+              1e-12);
+  judged.resize(1);
+  EXPECT_TRUE(std::isnan(stopped_balanced_accuracy(judged, 0.3)));
 }
 
 TEST(UntilWidth, SavesJudgementsAndItsBiasIsSmallAndKnown) {

@@ -14,15 +14,6 @@ constexpr double kZ95 = 1.959963984540054;  // 97.5th percentile of the standard
 constexpr std::size_t kResamples = 2000;
 constexpr std::size_t kLargestResampled = 5000;
 
-/// Half the sum of two rates with the interval that follows from theirs.
-/// Source: method of variance estimates recovery (Zou and Donner 2008) for a mean of two independent rates.
-Interval mean_of_two(const Interval& a, const Interval& b) {
-  const double value = (a.value + b.value) / 2;
-  const double below = std::hypot(a.value - a.low, b.value - b.low) / 2;
-  const double above = std::hypot(a.high - a.value, b.high - b.value) / 2;
-  return {value, value - below, value + above};
-}
-
 /// The value at fraction `q` of sorted numbers, between neighbours by straight line.
 double quantile_of(std::span<const double> sorted, double q) {
   const double place = q * static_cast<double>(sorted.size() - 1);
@@ -74,6 +65,13 @@ void count(LatentScore& score, const Judgement& j) {
 }
 
 }  // namespace
+
+Interval balanced_accuracy(const Interval& a, const Interval& b) {
+  const double value = (a.value + b.value) / 2;
+  const double below = std::hypot(a.value - a.low, b.value - b.low) / 2;
+  const double above = std::hypot(a.high - a.value, b.high - b.value) / 2;
+  return {value, value - below, value + above};
+}
 
 Interval wilson(std::uint64_t hits, std::uint64_t n) {
   if (n == 0) return {kNaN, kNaN, kNaN};
@@ -127,7 +125,7 @@ LatentScore summarize(LatentId latent, std::span<const Judgement> judgements, st
   score.recall = wilson(tp, tp + score.fn);
   score.specificity = wilson(score.tn, score.tn + fp);
   score.precision = wilson(tp, tp + fp);
-  score.balanced_accuracy = mean_of_two(score.recall, score.specificity);
+  score.balanced_accuracy = balanced_accuracy(score.recall, score.specificity);
   const std::uint64_t f1_denominator = 2 * tp + fp + score.fn;
   score.f1 = f1_denominator == 0 ? kNaN : static_cast<double>(2 * tp) / static_cast<double>(f1_denominator);
   score.auc = auc(judgements);

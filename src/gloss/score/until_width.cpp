@@ -27,6 +27,11 @@ struct UntilWidth::Case {
   Done done;
 };
 
+bool is_narrow(const AnswerCounts& counts, double width) {
+  const Interval known = balanced_accuracy(wilson(counts.yes_right, counts.yes), wilson(counts.no_right, counts.no));
+  return known.high - known.low < width;
+}
+
 UntilWidth::UntilWidth(Judge& judge, double width) : judge_(&judge), width_(width) {}
 
 void UntilWidth::submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
@@ -36,8 +41,11 @@ void UntilWidth::submit(Scorer scorer, const explain::Explanation& explanation, 
 
 void UntilWidth::ask(const std::shared_ptr<Case>& work) {
   const std::size_t first = work->judgements.size();
-  const Interval known = summarize(work->explanation.latent, work->judgements, 0).balanced_accuracy;
-  if (first == work->questions.size() || (first >= kLeast && known.high - known.low < width_)) {
+  const auto narrow = [&] {
+    const LatentScore s = summarize(work->explanation.latent, work->judgements, 0);
+    return is_narrow({s.tp, std::size_t{s.tp} + s.fn, s.tn, std::size_t{s.tn} + s.fp}, width_);
+  };
+  if (first == work->questions.size() || (may_stop_after(first) && narrow())) {
     asked_ += first;
     available_ += work->questions.size();
     work->done(std::move(work->judgements));

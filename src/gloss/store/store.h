@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "gloss/base/ids.h"
@@ -158,8 +157,6 @@ class Store : public llm::ReplyCache {
   /// Keeps a reply, and what it cost where the reply says who gave it (Reply::provider), in one transaction. A failure
   /// is never found, but never takes the place of an answer either.
   void put(const llm::Reply& reply) override;
-  /// Why requests have no answer: the commonest reasons first, of equally common ones the first by name.
-  std::vector<std::pair<std::string, std::uint64_t>> failures(std::size_t most) const;
   /// Whose replies are put from now on, for the accounts: "explain", "score"; a hookpoint or "".
   void set_stage(std::string_view stage, std::string_view hookpoint);
   /// Sums by stage and provider, in the order of their names.

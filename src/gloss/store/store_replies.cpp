@@ -158,15 +158,6 @@ void Store::put(const llm::Reply& reply) {
   write.done();
 }
 
-std::vector<std::pair<std::string, std::uint64_t>> Store::failures(std::size_t most) const {
-  std::vector<std::pair<std::string, std::uint64_t>> found;
-  Query query(impl_->db.kept("SELECT failure, count(*) AS n FROM reply WHERE failure <> '' GROUP BY failure "
-                             "ORDER BY n DESC, failure LIMIT ?1"),
-              static_cast<std::int64_t>(most));
-  while (query.next()) found.emplace_back(query.bytes(0), static_cast<std::uint64_t>(query.integer(1)));
-  return found;
-}
-
 std::optional<llm::Reply> Store::find(std::string_view hash) {
   const std::int64_t call = impl_->find_call(hash);
   if (call == 0) return std::nullopt;
