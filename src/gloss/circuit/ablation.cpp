@@ -117,7 +117,7 @@ struct Ablation::Impl {
   }
 };
 
-Ablation::Ablation(model::SubjectModel model, std::span<const Place> places, std::span<const Pair> pairs,
+Ablation::Ablation(const model::SubjectModel& model, std::span<const Place> places, std::span<const Pair> pairs,
                    AblationOptions options)
     : impl_(new Impl{model::HookedPass(model), places, pairs, std::move(options), {}, {}}) {
   check_pairs(pairs, model.config().vocabulary, false);

@@ -47,7 +47,7 @@ class Ablation {
  public:
   /// Runs all prompts once, for means and firing counts. Requires: places in order, which outlive this as the pairs do.
   /// Errors: as find_circuit().
-  Ablation(model::SubjectModel model, std::span<const Place> places, std::span<const Pair> pairs,
+  Ablation(const model::SubjectModel& model, std::span<const Place> places, std::span<const Pair> pairs,
            AblationOptions options);
   ~Ablation();
   Ablation(const Ablation&) = delete;

@@ -12,7 +12,7 @@
 namespace gloss::report {
 namespace {
 
-constexpr std::size_t kMostNodes = 14, kMostEdges = 300, kMostLetters = 34;
+constexpr std::size_t kMostNodes = 14, kMostEdges = 300, kMostLetters = 31;
 constexpr double kColumn = 330.0, kBox = 230.0, kRow = 50.0, kHeight = 38.0, kTop = 76.0, kLeft = 16.0;
 constexpr double kThickest = 7.0, kThinnest = 0.4;
 
