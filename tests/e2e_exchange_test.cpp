@@ -52,6 +52,34 @@ TEST(Delphi, ACacheGoesOutComesBackAndIsExplained) {
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["scores"][0]["latents"], 10);
 }
 
+TEST(Explanations, GoOutComeBackUnderAnotherNameAndScoreTheSame) {
+  const TemporaryFolder folder("lines");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const std::string file = (folder.path() / "x.jsonl").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "random:8"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run, "--shuffled", "none"}).code, 0);
+  Outcome outcome = run_gloss({"export", run, file, "--format", "jsonl"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(run_gloss({"export", run, file, "--format", "jsonl"}).err, HasSubstr("is there already"));
+  outcome = run_gloss({"import", run, file, "--format", "jsonl"});
+  EXPECT_THAT(outcome.err, HasSubstr("8 were there already"));
+  outcome = run_gloss({"import", run, file, "--format", "jsonl", "--explainer", "theirs"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("8 explanations by 'theirs'"));
+  outcome = run_gloss({"score", run, "--explainer", "theirs", "--shuffled", "none", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto scores = nlohmann::json::parse(outcome.out)["scores"];
+  ASSERT_EQ(scores.size(), 4U);
+  for (const auto& own : scores) {
+    for (const auto& other : scores) {
+      if (own["scorer"] == other["scorer"]) {
+        EXPECT_EQ(own["score"], other["score"]);
+      }
+    }
+  }
+  EXPECT_EQ(run_gloss({"check", run}).code, 0);
+}
+
 TEST(Delphi, WhatIsMissingIsNamed) {
   const TemporaryFolder folder("delphi-faults");
   Outcome outcome = run_gloss(

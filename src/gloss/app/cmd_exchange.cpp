@@ -1,12 +1,16 @@
-// gloss export, gloss import: a run in the files of other tools, and theirs as a run.
+// gloss export, gloss import: a run in the files of other tools, and theirs as a run or as explanations of one.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <span>
 #include <string_view>
 
 #include "gloss/app/command.h"
+#include "gloss/app/explanation_lines.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/statistics_stage.h"
@@ -15,6 +19,8 @@
 #include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
 #include "gloss/index/delphi_cache.h"
+#include "gloss/score/baselines.h"
+#include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer_source.h"
 
@@ -25,7 +31,8 @@ namespace fs = std::filesystem;
 
 struct ExchangeOptions {
   CommonOptions common;
-  std::string run, other, format, tokenizer, model_name;
+  std::string run, other, format, tokenizer, model_name, explainer;
+  std::vector<std::string> files;  // to import
   std::vector<std::string> hookpoints;
   std::uint32_t splits = 5;
   std::uint64_t memory = std::uint64_t{1} << 30;
@@ -198,16 +205,115 @@ int import_delphi(const ExchangeOptions& o, Context& context) {
   if (o.tokenizer.empty())
     throw Error(ErrorKind::usage, "", "--format delphi holds token ids without their texts",
                 "name the folder of the model or its tokenizer with --tokenizer DIR");
+  if (o.files.size() != 1)
+    throw Error(ErrorKind::usage, "", fmt::format("--format delphi takes one folder, not {}", o.files.size()));
   const RunFolder run(o.run);
   std::vector<std::pair<std::string, index::DelphiCache>> caches;  // all faults of form show before the work
-  for (const auto& [hookpoint, folder] : delphi_hookpoints(o.other, o.hookpoints))
+  for (const auto& [hookpoint, folder] : delphi_hookpoints(o.files.front(), o.hookpoints))
     caches.emplace_back(hookpoint, index::DelphiCache::open(folder));
   fs::create_directories(run.root());
   for (const auto& [hookpoint, cache] : caches) import_hookpoint(o, run, hookpoint, cache, context);
   return kDone;
 }
 
-constexpr std::array<FormatRow, 1> kFormats{{{"delphi", export_delphi, import_delphi}}};
+int export_lines(const ExchangeOptions& o, Context& context) {
+  const RunFolder run(o.run);
+  const std::vector<std::string> hookpoints = run.select_hookpoints(o.hookpoints);
+  if (fs::exists(o.other)) fail_input(o.other, "is there already", "name a file that is not");
+  const store::Store store(run.results());
+  OutputFile file(o.other);
+  const std::size_t written = write_explanation_lines(
+      store, hookpoints, [&](std::string_view text) { file.write(std::as_bytes(std::span(text))); });
+  file.commit();
+  context.reporter.info(fmt::format("{} explanations written to {}", written, o.other));
+  context.reporter.info("not in this format: judgements, replies, baselines");
+  return kDone;
+}
+
+/// Puts explanations of files into a run. What is there under the same name is not replaced.
+class Taking {
+ public:
+  Taking(const ExchangeOptions& o, store::Store& store) : options_(o), store_(store), run_(o.run) {}
+
+  void take(const ExplanationLine& line) {
+    store::ExplanationRow row = line.row;
+    if (!options_.explainer.empty()) row.explainer = options_.explainer;
+    if (score::is_shuffled_name(row.explainer)) fail_input(line.where, "is a baseline of shuffled explanations");
+    const std::uint32_t latents = latents_of(row.hookpoint, line.where);
+    if (to_index(row.explanation.latent) >= latents)
+      fail_input(line.where, fmt::format("latent {}, but {} has latents 0 to {}", to_index(row.explanation.latent),
+                                         row.hookpoint, latents - 1));
+    const auto kept = store_.explanation(row.hookpoint, row.explanation.latent, row.explainer);
+    if (!kept) {
+      store_.put_explanation(row);
+      ++taken_[row.explainer];
+    } else if (kept->explanation.text == row.explanation.text && kept->explanation.program == row.explanation.program) {
+      ++same_;
+    } else {
+      fail_input(line.where,
+                 fmt::format("{} latent {} has another explanation by '{}' already", row.hookpoint,
+                             to_index(row.explanation.latent), row.explainer),
+                 "import them under a name of their own with --explainer NAME");
+    }
+  }
+  void tell(std::size_t left_out, Reporter& report) const {
+    for (const auto& [explainer, number] : taken_)
+      report.info(fmt::format("{} explanations by '{}'; gloss score {} --explainer '{}' judges them", number, explainer,
+                              options_.run, explainer));
+    if (same_ > 0) report.info(fmt::format("{} were there already", same_));
+    if (left_out > 0) report.warn(fmt::format("{} without a text are left out", left_out));
+  }
+
+ private:
+  std::uint32_t latents_of(const std::string& hookpoint, const std::string& where) {
+    const auto known = latents_.find(hookpoint);
+    if (known != latents_.end()) return known->second;
+    const std::vector<std::string> names = run_.hookpoints();
+    if (std::find(names.begin(), names.end(), hookpoint) == names.end())
+      fail_input(where, fmt::format("hookpoint '{}', and the run has {}", hookpoint, fmt::join(names, ", ")));
+    return latents_.emplace(hookpoint, index::Reader::open(run_.index(hookpoint)).latent_count()).first->second;
+  }
+
+  const ExchangeOptions& options_;
+  store::Store& store_;
+  RunFolder run_;
+  std::map<std::string, std::uint32_t> latents_;
+  std::map<std::string, std::uint64_t> taken_;
+  std::uint64_t same_ = 0;
+};
+
+/// All files or, at the first fault, nothing of them.
+int import_explanations(const ExchangeOptions& o, Context& context,
+                        const std::function<std::size_t(const fs::path& file, const TakeLine& take)>& read) {
+  const RunFolder run(o.run);
+  run.hookpoints();  // tells what to do when there is no cache yet
+  store::Store store(run.results());
+  Taking taking(o, store);
+  std::size_t left_out = 0;
+  store::Store::Transaction transaction(store);
+  for (const std::string& file : o.files)
+    left_out += read(file, [&](const ExplanationLine& line) { taking.take(line); });
+  transaction.commit();
+  taking.tell(left_out, context.reporter);
+  return kDone;
+}
+
+int import_lines(const ExchangeOptions& o, Context& context) {
+  return import_explanations(o, context, each_explanation_line);
+}
+
+int import_neuronpedia(const ExchangeOptions& o, Context& context) {
+  if (o.hookpoints.size() != 1)
+    throw Error(ErrorKind::usage, "", "--format neuronpedia names latents by its own source ids",
+                "say whose latents they are with --hookpoint HOOKPOINT, a source at a time");
+  return import_explanations(o, context, [&](const fs::path& file, const TakeLine& take) {
+    return each_neuronpedia_line(file, o.hookpoints.front(), take);
+  });
+}
+
+constexpr std::array<FormatRow, 3> kFormats{{{"delphi", export_delphi, import_delphi},
+                                             {"jsonl", export_lines, import_lines},
+                                             {"neuronpedia", nullptr, import_neuronpedia}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
   std::vector<std::string> known;
@@ -224,8 +330,12 @@ int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*wa
 Runner setup_export(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
   cli.add_option("run", o->run, "run folder with a finished cache")->required();
-  cli.add_option("out", o->other, "folder to write; nothing in it is replaced")->required();
-  cli.add_option("--format", o->format, "delphi: its activation cache, latents/HOOKPOINT in the folder")->required();
+  cli.add_option("out", o->other, "folder (delphi) or file to write; nothing is replaced")->required();
+  cli.add_option(
+         "--format", o->format,
+         "delphi: its activation cache, latents/HOOKPOINT in the folder; jsonl: explanations with their scores, one a "
+         "line")
+      ->required();
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--splits", o->splits, "for delphi: files a hookpoint, delphi's n_splits")
       ->check(CLI::Range(1, 100'000));
@@ -237,9 +347,15 @@ Runner setup_export(CLI::App& cli) {
 Runner setup_import(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
   cli.add_option("run", o->run, "run folder to make, or to add a hookpoint to")->required();
-  cli.add_option("from", o->other, "for delphi: its results folder, its latents folder, or one hookpoint's")
+  cli.add_option("from", o->files,
+                 "for delphi: its results folder, its latents folder, or one hookpoint's; else files, .gz or not")
       ->required();
-  cli.add_option("--format", o->format, "delphi: its activation cache")->required();
+  cli.add_option(
+         "--format", o->format,
+         "delphi: its activation cache; jsonl: explanations as gloss export writes them; neuronpedia: its bulk files "
+         "explanations/batch-N.jsonl.gz")
+      ->required();
+  cli.add_option("--explainer", o->explainer, "name of the explanations; by default what the file says");
   cli.add_option("--tokenizer", o->tokenizer, "folder of the model or tokenizer whose tokens they are");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all that are there by default");
   add_quantity(cli, "--memory", o->memory, "memory of the sort, in bytes");
