@@ -22,6 +22,7 @@
 #include "gloss/base/utf8.h"
 #include "gloss/llm/chat_template.h"
 #include "gloss/llm/model_files.h"
+#include "gloss/llm/place_values.h"
 #include "gloss/llm/prefix_plan.h"
 #include "gloss/llm/token_choice.h"
 #include "gloss/model/generator.h"
@@ -52,10 +53,8 @@ struct Job {
   std::vector<LanguageModel::Callback> waiting;
 
   Tokens prompt;
-  std::vector<Spelling> spellings;                       // of the choices
-  std::vector<std::optional<std::size_t>> place_tokens;  // which token of the only spelling stands at each place
-  std::vector<std::optional<TokenId>> values;            // of the request, as tokens
-  std::vector<std::vector<double>> at_places;            // [places][values]
+  std::vector<Spelling> spellings;  // of the choices
+  PlaceValues places;               // of the only choice
   model::TextState state;
   Tokens reply;  // so far; its last token is not yet read
   std::string text;
@@ -135,8 +134,6 @@ struct NativeModel::Impl {
   std::vector<float> read(std::span<const model::Generator::Piece> pieces);
   void prompts_read(std::span<Job* const> done, const std::vector<float>& logits);
   void weigh_choices(std::span<Job* const> done, const std::vector<float>& logits);
-  std::string prepare_places(Job& job) const;
-  static void weigh_places(Job& job, std::size_t token, std::span<const float> logits);
   bool take_token(Job& job, std::span<const float> logits);
   void generate();
   void finish_text(Job& job);
@@ -194,28 +191,12 @@ std::string NativeModel::Impl::prepare(Job& job) const {
   for (const Spelling& s : job.spellings)
     strange = strange || std::any_of(s.tokens.begin(), s.tokens.end(), is_strange);
   if (!strange && !job.request.places.empty()) {
-    std::string reason = prepare_places(job);
+    if (job.spellings.size() != 1) return "places are of one choice";
+    std::string reason = job.places.prepare(tokenizer, job.spellings.front().tokens, job.request);
     if (!reason.empty()) return reason;
   }
   if (strange) return fmt::format("the prompt has a token that is not below the model's vocabulary of {}", vocabulary);
   job.random = Random::for_purpose(job.request.seed, job.hash);
-  return "";
-}
-
-std::string NativeModel::Impl::prepare_places(Job& job) const {
-  if (job.spellings.size() != 1) return "places are of one choice";
-  const std::string& text = job.request.choices.front();
-  const std::size_t first = job.request.places.front();
-  job.place_tokens.clear();
-  for (const std::size_t place : job.request.places) {
-    if (place > text.size()) return "a place is behind the end of its text";
-    job.place_tokens.push_back(token_at(tokenizer, job.spellings.front().tokens, text, place));
-  }
-  job.values =
-      single_tokens(tokenizer, text.substr(first == 0 ? 0 : first - 1, first == 0 ? 0 : 1), job.request.values);
-  if (std::none_of(job.values.begin(), job.values.end(), [](const auto& token) { return token.has_value(); }))
-    return "none of the values is one token of this model";
-  job.at_places.assign(job.request.places.size(), std::vector<double>(job.values.size(), 0.0));
   return "";
 }
 
@@ -403,7 +384,7 @@ void NativeModel::Impl::weigh_choices(std::span<Job* const> done, const std::vec
     const double all = log_sum(row);
     for (Spelling& s : done[k]->spellings) {
       s.log_probability = row[to_index(s.tokens.front())] - all;
-      weigh_places(*done[k], 0, row);
+      done[k]->places.weigh(0, row);
       if (s.tokens.size() < 2) continue;
       longer.push_back(&s);
       longer_of.push_back(done[k]);
@@ -424,15 +405,8 @@ void NativeModel::Impl::weigh_choices(std::span<Job* const> done, const std::vec
     for (std::size_t t = 1; t < s.tokens.size(); ++t) {
       const auto row = std::span(rest).subspan(width * at++, width);
       s.log_probability += row[to_index(s.tokens[t])] - log_sum(row);
-      weigh_places(*longer_of[i], t, row);
+      longer_of[i]->places.weigh(t, row);
     }
-  }
-}
-
-/// What could stand in place of a token of the only spelling. Shapes: logits [V], before that token.
-void NativeModel::Impl::weigh_places(Job& job, std::size_t token, std::span<const float> logits) {
-  for (std::size_t p = 0; p < job.place_tokens.size(); ++p) {
-    if (job.place_tokens[p] == token) job.at_places[p] = among(logits, job.values);
   }
 }
 
@@ -456,13 +430,9 @@ void NativeModel::Impl::finish_choice(Job& job) {
     for (const Spelling& s : job.spellings)
       reply.probabilities[s.choice] = std::exp(s.log_probability / static_cast<double>(s.tokens.size()));
   }
-  if (!job.at_places.empty()) {
-    reply.probabilities.clear();
-    for (const std::vector<double>& p : job.at_places)
-      reply.probabilities.insert(reply.probabilities.end(), p.begin(), p.end());
-  }
-  const auto chosen = job.at_places.empty() ? std::max_element(reply.probabilities.begin(), reply.probabilities.end())
-                                            : reply.probabilities.begin();
+  if (!job.places.empty()) reply.probabilities = job.places.probabilities();
+  const auto chosen = job.places.empty() ? std::max_element(reply.probabilities.begin(), reply.probabilities.end())
+                                         : reply.probabilities.begin();
   totals.prompt_tokens += job.prompt.size();
   reply.text = job.request.choices[static_cast<std::size_t>(chosen - reply.probabilities.begin())];
   reply.prompt_tokens = static_cast<std::uint32_t>(job.prompt.size());

@@ -26,42 +26,4 @@ TokenId choose_token(std::span<const float> logits, double temperature, Random& 
   return TokenId{static_cast<std::uint32_t>(chosen)};
 }
 
-std::optional<std::size_t> token_at(const text::Tokenizer& tokenizer, std::span<const TokenId> tokens,
-                                    std::string_view text, std::size_t offset) {
-  const std::size_t wanted = text.size() - offset;
-  std::size_t bytes = 0;
-  std::size_t at = tokens.size();
-  while (at > 0 && bytes < wanted) bytes += tokenizer.token_bytes(tokens[--at]).size();
-  if (bytes != wanted || at == tokens.size()) return std::nullopt;
-  return at;
-}
-
-std::vector<std::optional<TokenId>> single_tokens(const text::Tokenizer& tokenizer, std::string_view before,
-                                                  std::span<const std::string> values) {
-  const std::vector<TokenId> head = tokenizer.encode(before);
-  std::vector<std::optional<TokenId>> found;
-  for (const std::string& value : values) {
-    const std::vector<TokenId> whole = tokenizer.encode(std::string(before) + value);
-    const bool one = whole.size() == head.size() + 1 && std::equal(head.begin(), head.end(), whole.begin()) &&
-                     tokenizer.token_bytes(whole.back()) == value;
-    found.push_back(one ? std::optional(whole.back()) : std::nullopt);
-  }
-  return found;
-}
-
-std::vector<double> among(std::span<const float> logits, std::span<const std::optional<TokenId>> tokens) {
-  double best = -std::numeric_limits<double>::infinity();
-  for (const auto& token : tokens) {
-    if (token) best = std::max(best, double{logits[to_index(*token)]});
-  }
-  std::vector<double> probabilities;
-  double sum = 0.0;
-  for (const auto& token : tokens) {
-    probabilities.push_back(token ? std::exp(double{logits[to_index(*token)]} - best) : 0.0);
-    sum += probabilities.back();
-  }
-  for (double& p : probabilities) p = sum > 0.0 ? p / sum : 0.0;
-  return probabilities;
-}
-
 }  // namespace gloss::llm
