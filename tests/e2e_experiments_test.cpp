@@ -125,6 +125,9 @@ TEST_F(Experiments, PatternsSimulateTheActivationsAndShuffledOnesDoNot) {
   EXPECT_GT(own["score"]["low"], other["score"]["high"]);
   EXPECT_GT(own["measures"]["r2"]["mean"], 0.0);
   EXPECT_EQ(own["judgements"], 10 * own["latents"].get<int>()) << "five of the strongest windows and five silent ones";
+  EXPECT_EQ(run_gloss({"score", run_, "--scorer", "simulation", "--simulate", "random"}).code, 3)
+      << "of other windows: another method";
+  EXPECT_EQ(run_gloss({"score", run_, "--scorer", "detection", "--simulate", "random"}).code, 0) << "not detection's";
 }
 
 TEST_F(Experiments, SayWhatTheyWant) {

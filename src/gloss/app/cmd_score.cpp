@@ -399,19 +399,21 @@ void check_fuzz(score::Scorer fuzz, const ExampleSettings& settings) {
               "explain into a run folder with --negatives neighbours or mixed");
 }
 
-/// What of the flags makes scores of another method: those that stopped early, or were asked about other windows, are
-/// not mixed with those that were not. "" by default.
-std::string way_of_asking(const ScoreCommand& o) {
+/// What of the flags makes a scorer's scores those of another method: those that stopped early, or were asked about
+/// other windows, are not mixed with those that were not. "" by default.
+std::string way_of_asking(const ScoreCommand& o, score::Scorer scorer) {
   const score::QuestionOptions usual;
   const score::QuestionOptions& a = o.asking;
+  if (scorer == score::Scorer::simulation) {
+    const bool same = a.simulated == usual.simulated && a.simulated_windows == usual.simulated_windows;
+    return same ? "" : fmt::format(" simulated {} {}", static_cast<int>(a.simulated), a.simulated_windows);
+  }
   std::string way = o.until_width > 0 ? fmt::format(" until {}", o.until_width) : "";
   if (a.detection_per_quantile != usual.detection_per_quantile ||
       a.fuzz_right_per_quantile != usual.fuzz_right_per_quantile ||
       a.fuzz_wrong_per_quantile != usual.fuzz_wrong_per_quantile)
     way += fmt::format(" windows {} {} {}", a.detection_per_quantile, a.fuzz_right_per_quantile,
                        a.fuzz_wrong_per_quantile);
-  if (a.simulated != usual.simulated || a.simulated_windows != usual.simulated_windows)
-    way += fmt::format(" simulated {} {}", static_cast<int>(a.simulated), a.simulated_windows);
   return way;
 }
 
@@ -435,7 +437,8 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   JudgeOptions judging = o.judging;
   if (judging.embedder.empty()) judging.embedder = settings.embedding_model;
   Judges judges(judging, scorers, store.explanations("", explainer), data, store, o.common, context.reporter);
-  judges.keep_methods(scorers, store, way_of_asking(o), o.redo);
+  judges.keep_methods(
+      scorers, store, [&](score::Scorer scorer) { return way_of_asking(o, scorer); }, o.redo);
   std::uint64_t failed = 0, asked = 0, available = 0;
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
     Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),

@@ -171,19 +171,20 @@ score::Judge& Judges::shared(Kind kind) {
   return *llm_;
 }
 
-void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& store, const std::string& also,
-                          bool redo) const {
+void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& store,
+                          const std::function<std::string(Scorer)>& way, bool redo) const {
   for (const Scorer scorer : scorers) {
     std::string key = "judge:" + name(scorer);
     std::string method = "pattern";
     switch (kind(scorer)) {
       case Kind::pattern:
-        method += also;
+        if (scorer == Scorer::simulation) key += ":simulation";
+        method += way(scorer);
         break;
       case Kind::llm:
         // The prompts of questions with several answers came later, and are no part of how others are judged.
         if (score::is_choice(scorer)) key += fmt::format(":{}", name_of(scorer));
-        method = score::is_choice(scorer) ? llm_->fingerprint(scorer) : llm_->fingerprint() + also;
+        method = score::is_choice(scorer) ? llm_->fingerprint(scorer) : llm_->fingerprint() + way(scorer);
         break;
       case Kind::embedding:
         method = embedder_fingerprint_;
@@ -194,7 +195,7 @@ void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& stor
         break;
       case Kind::simulation:
         key += ":simulation";
-        method = simulation_->fingerprint() + also;
+        method = simulation_->fingerprint() + way(scorer);
         break;
       case Kind::generation:
         key += ":generation";

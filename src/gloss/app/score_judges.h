@@ -2,6 +2,7 @@
 /// Who answers each scorer's questions.
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ class Judges {
   Judges(const JudgeOptions& options, const std::vector<score::Scorer>& scorers,
          const std::vector<store::ExplanationRow>& rows, const RunData& data, store::Store& store,
          const CommonOptions& common, Reporter& report);
+  Judges(const Judges&) = delete;
+  Judges& operator=(const Judges&) = delete;
 
   /// Which hookpoint the explanations are of from now on. Errors: those of Subject::select().
   void select(const std::string& hookpoint);
@@ -60,9 +63,10 @@ class Judges {
   /// Nothing when no model is asked.
   llm::LanguageModel* model() { return model_.get(); }
 
-  /// Keeps the fingerprints of what answers each scorer (keep_method); `also` is added to those of detection and fuzz.
-  void keep_methods(const std::vector<score::Scorer>& scorers, store::Store& store, const std::string& also,
-                    bool redo) const;
+  /// Keeps the fingerprints of what answers each scorer (keep_method). What `way` says of a scorer, how it asks, is
+  /// added to those of scorers with right and wrong answers and of simulation.
+  void keep_methods(const std::vector<score::Scorer>& scorers, store::Store& store,
+                    const std::function<std::string(score::Scorer)>& way, bool redo) const;
 
  private:
   void make_generation(const JudgeOptions& options, Reporter& report);

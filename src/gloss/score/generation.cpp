@@ -62,7 +62,7 @@ struct GenerationJudge::Case {
 };
 
 GenerationJudge::GenerationJudge(llm::LanguageModel& model, Fire fire, Watch watch, GenerationOptions options)
-    : model_(&model),
+    : ModelJudge(model),
       fire_(std::move(fire)),
       watch_(std::move(watch)),
       options_(std::move(options)),
@@ -88,7 +88,7 @@ void GenerationJudge::ask(const std::shared_ptr<Case>& asked, bool again) {
   if (again) request.messages.back().content += kReminder;
   request.max_tokens = options_.max_tokens;
   if (options_.by_schema) request.schema = schema_of(options_.texts);
-  model_->submit(request, [this, asked, again](const llm::Reply& reply) {
+  model().submit(request, [this, asked, again](const llm::Reply& reply) {
     const bool unreadable = reply.ok() ? !parse_texts(reply.text) : reply.refused;
     if (unreadable && !again) {
       ask(asked, true);

@@ -11,9 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
-#include "gloss/score/judge.h"
+#include "gloss/score/model_judge.h"
 
 namespace gloss::score {
 
@@ -38,7 +37,7 @@ std::optional<std::vector<std::string>> parse_texts(std::string_view reply);
 /// its probability is max a / M, at most 1. The same texts through other latents of the same density are the base rate:
 /// numbers n and up, truth false. A text that came twice counts once; one that did not come, or is blank, is failed.
 /// Threads: one at a time, the model's.
-class GenerationJudge : public Judge {
+class GenerationJudge : public ModelJudge {
  public:
   /// The largest activation of each latent in each text, in order of both.
   using Fire = std::function<std::vector<std::vector<float>>(const std::vector<std::string>& texts,
@@ -49,11 +48,9 @@ class GenerationJudge : public Judge {
   /// Lifetime: `model` must outlive this. Errors: bad_input for the prompt file.
   GenerationJudge(llm::LanguageModel& model, Fire fire, Watch watch, GenerationOptions options);
 
-  /// Asks of no windows: `questions` are empty. `done` is called from within run(). This object must live until then.
+  /// Asks of no windows: `questions` are empty.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  void run() override { model_->run(); }
-  std::string name() const override { return "llm:" + model_->model(); }
   /// Hash of what, besides models and explanation, the judgements depend on.
   std::string fingerprint() const;
 
@@ -62,7 +59,6 @@ class GenerationJudge : public Judge {
   void ask(const std::shared_ptr<Case>& asked, bool again);
   std::vector<Judgement> judge(const Case& asked, const llm::Reply& reply) const;
 
-  llm::LanguageModel* model_;
   Fire fire_;
   Watch watch_;
   GenerationOptions options_;

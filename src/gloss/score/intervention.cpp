@@ -49,7 +49,7 @@ struct InterventionJudge::Case {
 
 InterventionJudge::InterventionJudge(llm::LanguageModel& model, Steer steer, std::uint32_t prompt_count,
                                      const std::filesystem::path& prompts)
-    : model_(&model),
+    : ModelJudge(model),
       steer_(std::move(steer)),
       prompt_count_(prompt_count),
       prompt_(llm::PromptTemplate::load("intervention", prompts, kPlaces)) {}
@@ -91,7 +91,7 @@ void InterventionJudge::ask(const std::shared_ptr<Case>& asked, std::size_t inde
   request.choices = {asked->explanation.text};
   request.per_token = true;
   request.max_tokens = 1;
-  model_->submit(request, [asked, index](const llm::Reply& reply) {
+  model().submit(request, [asked, index](const llm::Reply& reply) {
     if (reply.ok() && reply.probabilities.size() == 1 && reply.probabilities[0] > 0.0)
       asked->likelihood[index] = std::log(reply.probabilities[0]);
     asked->hashes[index] = reply.hash;

@@ -10,9 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
-#include "gloss/score/judge.h"
+#include "gloss/score/model_judge.h"
 
 namespace gloss::score {
 
@@ -27,7 +26,7 @@ struct SteeredTexts {
 /// truth false. What is measured is the gain: by how many nats a token the text that the model wrote makes the
 /// explanation more probable than the text it wrote undisturbed does. Yes when it is above 0; probability: see
 /// probability_of_gain(). All failed when steering did not work. Threads: one at a time, the model's.
-class InterventionJudge : public Judge {
+class InterventionJudge : public ModelJudge {
  public:
   using Steer = std::function<SteeredTexts(LatentId latent)>;
 
@@ -36,12 +35,9 @@ class InterventionJudge : public Judge {
   InterventionJudge(llm::LanguageModel& model, Steer steer, std::uint32_t prompt_count,
                     const std::filesystem::path& prompts = {});
 
-  /// Asks of no windows: `questions` are empty. `done` is called from within run(); at once when steering did not
-  /// work. This object must live until then.
+  /// Asks of no windows: `questions` are empty.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  void run() override { model_->run(); }
-  std::string name() const override { return "llm:" + model_->model(); }
   /// Hash of what, besides models and explanation, the judgements depend on.
   std::string fingerprint() const;
 
@@ -49,7 +45,6 @@ class InterventionJudge : public Judge {
   struct Case;
   void ask(const std::shared_ptr<Case>& asked, std::size_t index, const std::string& prompt, const std::string& text);
 
-  llm::LanguageModel* model_;
   Steer steer_;
   std::uint32_t prompt_count_;
   llm::PromptTemplate prompt_;

@@ -3,10 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
-
 #include "gloss/explain/text_fixture.h"
 #include "gloss/score/choice_questions.h"
+#include "gloss/score/scripted_model.h"
 
 namespace gloss::score {
 namespace {
@@ -22,32 +21,6 @@ TEST(ParseChoice, TakesTheLastNumberInBracketsThatIsAnAnswer) {
   EXPECT_EQ(parse_choice("[0] [6] [x] [", 5), std::nullopt);
   EXPECT_EQ(parse_choice("", 5), std::nullopt);
 }
-
-/// Replies as a rule says, to one request after another.
-class RuleModel : public llm::LanguageModel {
- public:
-  using Rule = std::function<llm::Reply(const llm::Request&)>;
-  explicit RuleModel(Rule rule) : rule_(std::move(rule)) {}
-  const std::string& model() const override { return name_; }
-  void submit(const llm::Request& request, Callback done) override { queue_.emplace_back(request, std::move(done)); }
-  void run() override {
-    while (!queue_.empty()) {
-      const auto [request, done] = std::move(queue_.front());
-      queue_.pop_front();
-      prompts.push_back(request.messages.back().content);
-      prefixes.push_back(request.messages.front().content);
-      done(rule_(request));
-    }
-  }
-  llm::Totals totals() const override { return {}; }
-
-  std::vector<std::string> prompts, prefixes;
-
- private:
-  Rule rule_;
-  std::string name_ = "rule";
-  std::deque<std::pair<llm::Request, Callback>> queue_;
-};
 
 const std::vector<std::string> kTexts{"the cat sat", "a cat ran", "my cat", "one cat", "a grey stone"};
 
@@ -67,7 +40,8 @@ Question cats_and_a_stone(std::size_t place) {
   return q;
 }
 
-std::vector<Judgement> judge(RuleModel& model, Scorer scorer, std::vector<Question> questions, bool by_probability) {
+std::vector<Judgement> judge(ScriptedModel& model, Scorer scorer, std::vector<Question> questions,
+                             bool by_probability) {
   LlmChoice choice(model, explain::byte_tokenizer(), explain::byte_tokens(kTexts, testing::TempDir()), "",
                    by_probability);
   explain::Explanation explanation;
@@ -79,6 +53,10 @@ std::vector<Judgement> judge(RuleModel& model, Scorer scorer, std::vector<Questi
   return got;
 }
 
+const std::string& prompt(const ScriptedModel& model, std::size_t request) {
+  return model.requests().at(request).messages.back().content;
+}
+
 llm::Reply text_reply(const std::string& text) {
   llm::Reply reply;
   reply.text = text;
@@ -86,30 +64,31 @@ llm::Reply text_reply(const std::string& text) {
 }
 
 TEST(LlmChoice, FindsTheIntruderAtItsPlace) {
-  RuleModel model([](const llm::Request&) { return text_reply("The odd one is [2]"); });
+  ScriptedModel model([](const llm::Request&, std::size_t) { return text_reply("The odd one is [2]"); });
   const auto judged = judge(model, Scorer::intruder, {cats_and_a_stone(1), cats_and_a_stone(4)}, false);
   ASSERT_EQ(judged.size(), 2U);
   EXPECT_EQ(judged[0].verdict, Verdict::yes);
   EXPECT_EQ(judged[1].verdict, Verdict::no);
-  EXPECT_THAT(model.prompts[0], HasSubstr("2. \"a grey <<sto>>ne"));
-  EXPECT_THAT(model.prompts[1], HasSubstr("5. \"a grey <<sto>>ne"));
-  EXPECT_THAT(model.prompts[1], HasSubstr("1. \"the <<cat>> sat"));
-  EXPECT_THAT(model.prompts[0], Not(HasSubstr("the word cat"))) << "the intruder needs no explanation";
-  EXPECT_EQ(model.prefixes[0], model.prefixes[1]);
+  EXPECT_THAT(prompt(model, 0), HasSubstr("2. \"a grey <<sto>>ne"));
+  EXPECT_THAT(prompt(model, 1), HasSubstr("5. \"a grey <<sto>>ne"));
+  EXPECT_THAT(prompt(model, 1), HasSubstr("1. \"the <<cat>> sat"));
+  EXPECT_THAT(prompt(model, 0), Not(HasSubstr("the word cat"))) << "the intruder needs no explanation";
+  EXPECT_EQ(model.requests()[0].messages.front().content, model.requests()[1].messages.front().content);
 }
 
 TEST(LlmChoice, AsksOnceMoreAndThenFails) {
   int calls = 0;
-  RuleModel model([&](const llm::Request&) { return text_reply(++calls == 2 ? "[2]" : "none of them"); });
+  ScriptedModel model(
+      [&](const llm::Request&, std::size_t) { return text_reply(++calls == 2 ? "[2]" : "none of them"); });
   const auto judged = judge(model, Scorer::intruder, {cats_and_a_stone(1)}, false);
   EXPECT_EQ(judged.at(0).verdict, Verdict::yes);
-  RuleModel never([](const llm::Request&) { return text_reply("none of them"); });
+  ScriptedModel never([](const llm::Request&, std::size_t) { return text_reply("none of them"); });
   EXPECT_EQ(judge(never, Scorer::intruder, {cats_and_a_stone(1)}, false).at(0).verdict, Verdict::failed);
-  EXPECT_EQ(never.prompts.size(), 2U);
+  EXPECT_EQ(never.requests().size(), 2U);
 }
 
 TEST(LlmChoice, ByProbabilityTakesTheMostProbableNumber) {
-  RuleModel model([](const llm::Request& request) {
+  ScriptedModel model([](const llm::Request& request, std::size_t) {
     llm::Reply reply = text_reply(request.choices.at(1));
     reply.probabilities = {0.1, 0.6, 0.1, 0.1, 0.1};
     return reply;
@@ -124,10 +103,10 @@ TEST(LlmChoice, ByProbabilityTakesTheMostProbableNumber) {
 TEST(LlmChoice, ShowsTheJudgedExplanationAtItsPlaceAmongRivals) {
   Question q = cats_and_a_stone(2);
   for (const char* text : {"first", "second", "third"}) q.rivals.push_back({LatentId{9}, text, "", "", ""});
-  RuleModel model([](const llm::Request&) { return text_reply("[3]"); });
+  ScriptedModel model([](const llm::Request&, std::size_t) { return text_reply("[3]"); });
   const auto judged = judge(model, Scorer::forced_choice, {q}, false);
   EXPECT_EQ(judged.at(0).verdict, Verdict::yes);
-  EXPECT_THAT(model.prompts.at(0), HasSubstr("2. \"second\"\n3. \"the word cat\"\n4. \"third\""));
+  EXPECT_THAT(prompt(model, 0), HasSubstr("2. \"second\"\n3. \"the word cat\"\n4. \"third\""));
 }
 
 }  // namespace

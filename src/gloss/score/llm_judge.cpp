@@ -93,7 +93,7 @@ std::optional<std::vector<bool>> parse_answers(std::string_view reply, std::size
 
 LlmJudge::LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
                    LlmJudgeOptions options)
-    : client_(&client),
+    : ModelJudge(client),
       tokenizer_(tokenizer),
       tokens_(tokens),
       options_(std::move(options)),
@@ -188,11 +188,11 @@ void LlmJudge::ask(const std::shared_ptr<Case>& asked, std::size_t first, std::s
   if (options_.by_probability) {
     request.max_tokens = 1;
     request.choices = {"0", "1"};
-    client_->submit(request, [this, asked, first](const llm::Reply& reply) { take_probability(asked, first, reply); });
+    model().submit(request, [this, asked, first](const llm::Reply& reply) { take_probability(asked, first, reply); });
     return;
   }
   if (options_.by_schema) request.schema = schema_of(count);
-  client_->submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
+  model().submit(request, [this, asked, first, count, again](const llm::Reply& reply) {
     take(asked, first, count, again, reply);
   });
 }

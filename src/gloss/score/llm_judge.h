@@ -12,8 +12,8 @@
 #include "gloss/explain/delimiters.h"
 #include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
-#include "gloss/score/judge.h"
 #include "gloss/score/llm_choice.h"
+#include "gloss/score/model_judge.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
 
@@ -38,19 +38,15 @@ struct LlmJudgeOptions {
 /// Verdict::failed. By probability, a judgement's probability is that of 1 given that the answer is 0 or 1, and the
 /// verdict is yes from 0.5 on; no window is asked about twice, and one without probabilities is Verdict::failed.
 /// Threads: one at a time, the client's.
-class LlmJudge : public Judge {
+class LlmJudge : public ModelJudge {
  public:
   /// Lifetime: `client` must outlive this; tokenizer and tokens are handles, kept as copies. Errors: usage for
   /// per_prompt, bad_input for a prompt file.
   LlmJudge(llm::LanguageModel& client, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
            LlmJudgeOptions options = {});
 
-  /// `done` is called from within run(); at once when there are no questions. This object must live until then.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  /// Errors: those of llm::LanguageModel::run().
-  void run() override { client_->run(); }
-  std::string name() const override { return "llm:" + client_->model(); }
 
   /// Hash of what, besides model, explanation and questions, the verdicts depend on: prompts and options.
   std::string fingerprint() const;
@@ -67,7 +63,6 @@ class LlmJudge : public Judge {
   std::vector<std::string> texts(const Case& asked, std::size_t first, std::size_t count,
                                  const explain::Delimiters& pair) const;
 
-  llm::LanguageModel* client_;
   text::Tokenizer tokenizer_;
   text::TokenFile tokens_;
   LlmJudgeOptions options_;

@@ -20,6 +20,7 @@
 #include "gloss/explain/text_fixture.h"
 #include "gloss/llm/client_testing.h"
 #include "gloss/llm/scripted_server.h"
+#include "gloss/score/scripted_model.h"
 
 namespace gloss::score {
 namespace {
@@ -371,40 +372,26 @@ TEST(LlmJudge, PromptsHoldOneToTwentyWindows) {
 using Answers = std::optional<std::vector<bool>>;
 
 /// Says how probable 1 is by what the prompt's last line holds; fails for some.
-class WeighingModel : public llm::LanguageModel {
- public:
-  const std::string& model() const override { return name_; }
-  void submit(const llm::Request& request, Callback done) override { queue_.emplace_back(request, std::move(done)); }
-  void run() override {
-    for (std::size_t i = 0; i < queue_.size(); ++i) {
-      const llm::Request& request = queue_[i].first;
-      const std::string& prompt = request.messages.back().content;
-      llm::Reply reply;
-      reply.hash = std::to_string(i);
-      const double p = prompt.find("glad") != std::string::npos   ? 0.9
-                       : prompt.find("even") != std::string::npos ? 0.5
-                                                                  : 0.2;
-      if (prompt.find("awful") != std::string::npos) {
-        reply.failure = "no";
-      } else {
-        reply.text = "1";
-        if (prompt.find("silent") == std::string::npos) reply.probabilities = {1.0 - p, p};
-      }
-      queue_[i].second(reply);
-    }
+llm::Reply weigh(const llm::Request& request, std::size_t n) {
+  const std::string& prompt = request.messages.back().content;
+  llm::Reply reply;
+  reply.hash = std::to_string(n);
+  const double p = prompt.find("glad") != std::string::npos   ? 0.9
+                   : prompt.find("even") != std::string::npos ? 0.5
+                                                              : 0.2;
+  if (prompt.find("awful") != std::string::npos) {
+    reply.failure = "no";
+  } else {
+    reply.text = "1";
+    if (prompt.find("silent") == std::string::npos) reply.probabilities = {1.0 - p, p};
   }
-  llm::Totals totals() const override { return {}; }
-  const std::vector<std::pair<llm::Request, Callback>>& asked() const { return queue_; }
-
- private:
-  std::string name_ = "weighing";
-  std::vector<std::pair<llm::Request, Callback>> queue_;
-};
+  return reply;
+}
 
 TEST(LlmJudge, ByProbabilityAsksAboutEachWindowOnceAndKeepsWhatTheModelSays) {
   const std::vector<std::string> texts = {"so glad.", "a stone", "even.", "awful.", "silent.", "\"glad\" it is"};
   for (const Scorer scorer : {Scorer::detection, Scorer::fuzz}) {
-    WeighingModel model;
+    ScriptedModel model(weigh);
     LlmJudgeOptions options;
     options.by_probability = true;
     LlmJudge judge(model, byte_tokenizer(), byte_tokens(texts, testing::TempDir()), options);
@@ -425,9 +412,9 @@ TEST(LlmJudge, ByProbabilityAsksAboutEachWindowOnceAndKeepsWhatTheModelSays) {
     for (const Judgement& j : got) probabilities.push_back(j.probability);
     EXPECT_THAT(probabilities, ElementsAre(0.9F, 0.2F, 0.5F, -1.0F, -1.0F, 0.9F));
     EXPECT_EQ(got[3].call_hash, "3");
-    ASSERT_EQ(model.asked().size(), texts.size()) << "what failed is not asked again";
-    const llm::Request& first = model.asked()[0].first;
-    const llm::Request& last = model.asked()[5].first;
+    ASSERT_EQ(model.requests().size(), texts.size()) << "what failed is not asked again";
+    const llm::Request& first = model.requests()[0];
+    const llm::Request& last = model.requests()[5];
     EXPECT_THAT(first.choices, ElementsAre("0", "1"));
     EXPECT_EQ(first.max_tokens, 1U);
     // All that comes before the window is the same for every window of an explanation.

@@ -75,7 +75,7 @@ struct SurprisalJudge::Case {
 
 SurprisalJudge::SurprisalJudge(llm::LanguageModel& model, const text::Tokenizer& tokenizer,
                                const text::TokenFile& tokens, const std::filesystem::path& prompts)
-    : model_(&model),
+    : ModelJudge(model),
       tokenizer_(tokenizer),
       tokens_(tokens),
       prompt_(llm::PromptTemplate::load("surprisal", prompts, kPlaces)) {}
@@ -115,7 +115,7 @@ void SurprisalJudge::ask(const std::shared_ptr<Case>& asked, std::size_t index, 
   request.choices = {text_of(tokenizer_, tokens_, asked->questions[index])};
   request.per_token = true;
   request.max_tokens = 1;
-  model_->submit(request, [asked, index, control](const llm::Reply& reply) {
+  model().submit(request, [asked, index, control](const llm::Reply& reply) {
     if (reply.ok() && reply.probabilities.size() == 1 && reply.probabilities[0] > 0.0)
       (control ? asked->without : asked->with)[index] = -std::log(reply.probabilities[0]);
     if (!control) asked->hashes[index] = reply.hash;

@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
-#include "gloss/score/judge.h"
+#include "gloss/score/model_judge.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
 
@@ -43,7 +42,7 @@ class EmbeddingJudge : public Judge {
 /// `surprisal`: by how much the explanation in front lowers a language model's loss on the window, in nats a token,
 /// against a text that fits anything. Works with models that can say how probable a given reply is (the native engine).
 /// Source: Paulo et al. 2024, section 4. Threads: one at a time, the model's.
-class SurprisalJudge : public Judge {
+class SurprisalJudge : public ModelJudge {
  public:
   static constexpr const char* kControl = "an excerpt of any text";
 
@@ -52,11 +51,8 @@ class SurprisalJudge : public Judge {
   SurprisalJudge(llm::LanguageModel& model, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
                  const std::filesystem::path& prompts = {});
 
-  /// `done` is called from within run(); at once when there are no questions. This object must live until then.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  void run() override { model_->run(); }
-  std::string name() const override { return "llm:" + model_->model(); }
   /// Hash of what, besides model, explanation and questions, the numbers depend on.
   std::string fingerprint() const;
 
@@ -64,7 +60,6 @@ class SurprisalJudge : public Judge {
   struct Case;
   void ask(const std::shared_ptr<Case>& asked, std::size_t index, bool control);
 
-  llm::LanguageModel* model_;
   text::Tokenizer tokenizer_;
   text::TokenFile tokens_;
   llm::PromptTemplate prompt_;

@@ -4,10 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <deque>
+#include <functional>
 #include <limits>
 
 #include "gloss/explain/text_fixture.h"
+#include "gloss/score/scripted_model.h"
 
 namespace gloss::score {
 namespace {
@@ -72,37 +73,18 @@ TEST(EmbeddingJudge, WindowsThatAreAllAlikeScoreHalf) {
   EXPECT_DOUBLE_EQ(auc_of(judge, "anything"), 0.5);
 }
 
-/// Says how probable a text is by a rule.
-class LikelyModel : public llm::LanguageModel {
- public:
-  using Rule = std::function<std::vector<double>(const llm::Request&)>;
-  explicit LikelyModel(Rule rule) : rule_(std::move(rule)) {}
-  const std::string& model() const override { return name_; }
-  void submit(const llm::Request& request, Callback done) override {
+/// How probable a text is, by a rule.
+using Rule = std::function<std::vector<double>(const llm::Request&)>;
+
+std::vector<Judgement> surprisals(const Rule& rule) {
+  ScriptedModel model([&](const llm::Request& request, std::size_t) {
     EXPECT_TRUE(request.per_token);
-    queue_.emplace_back(request, std::move(done));
-  }
-  void run() override {
-    while (!queue_.empty()) {
-      const auto [request, done] = std::move(queue_.front());
-      queue_.pop_front();
-      llm::Reply reply;
-      reply.text = request.choices.at(0);
-      reply.hash = request.messages.back().content.find(SurprisalJudge::kControl) == std::string::npos ? "with" : "";
-      reply.probabilities = rule_(request);
-      done(reply);
-    }
-  }
-  llm::Totals totals() const override { return {}; }
-
- private:
-  Rule rule_;
-  std::string name_ = "likely";
-  std::deque<std::pair<llm::Request, Callback>> queue_;
-};
-
-std::vector<Judgement> surprisals(const LikelyModel::Rule& rule) {
-  LikelyModel model(rule);
+    llm::Reply reply;
+    reply.text = request.choices.at(0);
+    reply.hash = request.messages.back().content.find(SurprisalJudge::kControl) == std::string::npos ? "with" : "";
+    reply.probabilities = rule(request);
+    return reply;
+  });
   SurprisalJudge judge(model, explain::byte_tokenizer(), explain::byte_tokens(kTexts, testing::TempDir()));
   explain::Explanation explanation;
   explanation.text = "feline";

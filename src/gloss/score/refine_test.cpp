@@ -4,12 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <deque>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gloss/explain/text_fixture.h"
+#include "gloss/score/scripted_model.h"
 
 namespace gloss::score {
 namespace {
@@ -17,36 +18,17 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// Answers each request by a function, in the order of asking.
-class ScriptedModel : public llm::LanguageModel {
- public:
-  using Script = std::function<std::string(const llm::Request&)>;
-  explicit ScriptedModel(Script script) : script_(std::move(script)) {}
+/// Texts of replies by a function; "" = no answer.
+using Texts = std::function<std::string(const llm::Request&)>;
 
-  const std::string& model() const override { return name_; }
-  void submit(const llm::Request& request, Callback done) override {
-    requests.push_back(request);
-    queue_.emplace_back(request, std::move(done));
-  }
-  void run() override {
-    while (!queue_.empty()) {
-      const auto [request, done] = std::move(queue_.front());
-      queue_.pop_front();
-      llm::Reply reply;
-      reply.text = script_(request);
-      if (reply.text.empty()) reply.failure = "HTTP 500";
-      done(reply);
-    }
-  }
-  llm::Totals totals() const override { return {}; }
-
-  std::vector<llm::Request> requests;
-
- private:
-  std::string name_ = "scripted";
-  Script script_;
-  std::deque<std::pair<llm::Request, Callback>> queue_;
-};
+ScriptedModel::Script replies(const Texts& texts) {
+  return [texts](const llm::Request& request, std::size_t) {
+    llm::Reply reply;
+    reply.text = texts(request);
+    if (reply.text.empty()) reply.failure = "HTTP 500";
+    return reply;
+  };
+}
 
 /// Says yes to a window that holds the explanation's text, and in fuzz only when that text is what is marked.
 class WordJudge : public Judge {
@@ -88,8 +70,8 @@ const std::vector<std::string> kTexts = {
     "the smallest boat",      "her loudest song"};
 
 struct Refining {
-  explicit Refining(const ScriptedModel::Script& script, RefineOptions options = {}, bool refine_windows = true)
-      : model(script), judge(kTexts) {
+  explicit Refining(const Texts& script, RefineOptions options = {}, bool refine_windows = true)
+      : model(replies(script)), judge(kTexts) {
     const text::Tokenizer tokenizer = explain::byte_tokenizer();
     const text::TokenFile tokens = explain::byte_tokens(kTexts, ::testing::TempDir());
     const explain::PromptExplainer explainer(model, tokenizer, tokens);
@@ -109,7 +91,7 @@ struct Refining {
     });
     model.run();
     EXPECT_EQ(calls, 1);
-    for (const llm::Request& request : model.requests) {
+    for (const llm::Request& request : model.requests()) {
       for (const llm::Message& message : request.messages) EXPECT_THAT(message.content, Not(HasSubstr("SECRET")));
     }
     for (const std::uint32_t start : judge.starts) {
@@ -118,7 +100,7 @@ struct Refining {
     }
   }
   static examples::Window window(std::size_t text) { return explain::byte_window(kTexts, text, "est"); }
-  std::string last(std::size_t request) const { return model.requests.at(request).messages.back().content; }
+  std::string last(std::size_t request) const { return model.requests().at(request).messages.back().content; }
 
   ScriptedModel model;
   WordJudge judge;
@@ -132,9 +114,9 @@ TEST(Refine, KeepsTheBestProposalAndAsksNoMoreWhenNothingIsWrong) {
   Refining run([](const llm::Request& r) { return explained(r.seed == 2 ? "est ne" : r.seed == 3 ? "est" : "zzz"); });
   ASSERT_TRUE(run.refined.explanation.ok()) << run.refined.explanation.failure;
   EXPECT_EQ(run.refined.explanation.text, "est");
-  EXPECT_EQ(run.model.requests[0].temperature, 0.0);
-  EXPECT_EQ(run.model.requests[1].temperature, 0.8);
-  EXPECT_NE(run.model.requests[1].seed, run.model.requests[2].seed);
+  EXPECT_EQ(run.model.requests()[0].temperature, 0.0);
+  EXPECT_EQ(run.model.requests()[1].temperature, 0.8);
+  EXPECT_NE(run.model.requests()[1].seed, run.model.requests()[2].seed);
   // "est" is said of "forest" too, in detection: 4 of 4 found, 1 of 2 silent ones wrong; its marks are all told apart.
   EXPECT_DOUBLE_EQ(run.refined.best, (0.75 + 1.0) / 2);
   EXPECT_DOUBLE_EQ(run.refined.first, (0.5 + 0.5) / 2) << "the first proposal says no to all";
@@ -148,7 +130,7 @@ TEST(Refine, ShowsMistakesAndTakesABetterDescription) {
   });
   ASSERT_TRUE(run.refined.explanation.ok());
   EXPECT_EQ(run.refined.explanation.text, "est");
-  ASSERT_EQ(run.model.requests.size(), 5U) << "three proposals that say the same, and two rounds";
+  ASSERT_EQ(run.model.requests().size(), 5U) << "three proposals that say the same, and two rounds";
   EXPECT_EQ(run.refined.proposals, 3U);
   EXPECT_LT(run.refined.first, run.refined.best);
   EXPECT_THAT(run.last(3), HasSubstr("\"pick the larg<<est>> number"));
@@ -156,25 +138,25 @@ TEST(Refine, ShowsMistakesAndTakesABetterDescription) {
   EXPECT_THAT(run.last(4), HasSubstr("on the marked tokens, but the description did not tell the reader so:\n(none)"));
   EXPECT_THAT(run.last(4), HasSubstr("1. \"the forest is not near"));
   // The prefix of the second round is the first prompt, so that servers that keep prefixes compute it once.
-  for (std::size_t i = 0; i < run.model.requests[0].messages.size(); ++i)
-    EXPECT_EQ(run.model.requests[3].messages[i].content, run.model.requests[0].messages[i].content);
+  for (std::size_t i = 0; i < run.model.requests()[0].messages.size(); ++i)
+    EXPECT_EQ(run.model.requests()[3].messages[i].content, run.model.requests()[0].messages[i].content);
 }
 
 TEST(Refine, StopsWhenARoundBringsNothingBetterAndWhenRoundsAreUsedUp) {
   const auto worse = [](const llm::Request& r) {
     return r.messages.back().content.find("A reader") == std::string::npos ? explained("est ne") : explained("zzz");
   };
-  EXPECT_EQ(Refining(worse).model.requests.size(), 4U);
+  EXPECT_EQ(Refining(worse).model.requests().size(), 4U);
   EXPECT_EQ(Refining(worse).refined.explanation.text, "est ne");
   RefineOptions none;
   none.rounds = 0;
-  EXPECT_EQ(Refining(worse, none).model.requests.size(), 3U);
+  EXPECT_EQ(Refining(worse, none).model.requests().size(), 3U);
 }
 
 TEST(Refine, FailuresHaveAReason) {
   const Refining bare([](const llm::Request&) { return explained("est"); }, {}, false);
   EXPECT_THAT(bare.refined.explanation.failure, HasSubstr("nothing to refine on: 0 activating and 2 silent windows"));
-  EXPECT_TRUE(bare.model.requests.empty());
+  EXPECT_TRUE(bare.model.requests().empty());
   EXPECT_TRUE(std::isnan(bare.refined.best));
 
   const Refining dead([](const llm::Request&) { return std::string(); });

@@ -181,7 +181,7 @@ struct SimulationJudge::Case {
 
 SimulationJudge::SimulationJudge(llm::LanguageModel& model, const text::Tokenizer& tokenizer,
                                  const text::TokenFile& tokens, SimulationOptions options)
-    : model_(&model),
+    : ModelJudge(model),
       tokenizer_(tokenizer),
       tokens_(tokens),
       options_(std::move(options)),
@@ -234,7 +234,7 @@ void SimulationJudge::ask(const std::shared_ptr<Case>& asked, std::size_t index,
     if (again) request.messages.back().content += kReminder;
     request.max_tokens = options_.max_tokens;
   }
-  model_->submit(request, [this, asked, index, again](const llm::Reply& reply) { take(asked, index, again, reply); });
+  model().submit(request, [this, asked, index, again](const llm::Reply& reply) { take(asked, index, again, reply); });
 }
 
 void SimulationJudge::take(const std::shared_ptr<Case>& asked, std::size_t index, bool again, const llm::Reply& reply) {

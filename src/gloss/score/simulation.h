@@ -10,9 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gloss/llm/language_model.h"
 #include "gloss/llm/prompt.h"
-#include "gloss/score/judge.h"
+#include "gloss/score/model_judge.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
 
@@ -38,17 +37,14 @@ struct SimulationOptions {
 /// is the mean of 0..10 by the probabilities that the model gives to those that are one token there. As JSON: one
 /// object a token; what cannot be read is asked for once more, then the window is failed. Threads: one at a time, the
 /// model's.
-class SimulationJudge : public Judge {
+class SimulationJudge : public ModelJudge {
  public:
   /// Lifetime: `model` must outlive this. Errors: bad_input for the prompt file.
   SimulationJudge(llm::LanguageModel& model, const text::Tokenizer& tokenizer, const text::TokenFile& tokens,
                   SimulationOptions options);
 
-  /// `done` is called from within run(); at once when there are no questions. This object must live until then.
   void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
               Done done) override;
-  void run() override { model_->run(); }
-  std::string name() const override { return "llm:" + model_->model(); }
   /// Hash of what, besides model, explanation and questions, the levels depend on.
   std::string fingerprint() const;
 
@@ -57,7 +53,6 @@ class SimulationJudge : public Judge {
   void ask(const std::shared_ptr<Case>& asked, std::size_t index, bool again);
   void take(const std::shared_ptr<Case>& asked, std::size_t index, bool again, const llm::Reply& reply);
 
-  llm::LanguageModel* model_;
   text::Tokenizer tokenizer_;
   text::TokenFile tokens_;
   SimulationOptions options_;
