@@ -1,0 +1,186 @@
+#include "gloss/dashboard/api.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+
+#include "gloss/base/error.h"
+#include "gloss/dashboard/routes.h"
+#include "gloss/report/page.h"
+
+namespace gloss::dashboard {
+
+/// The page's files, compiled in; "" for an unknown name.
+std::string_view asset(std::string_view file_name);
+
+namespace {
+
+using Json = nlohmann::json;
+
+/// Of a gloss::Error: its kind as a status, its message, and its hint apart.
+Response error_response(const Error& error) {
+  const std::string text = error.what();
+  constexpr std::string_view kHint = "\nhint: ";
+  const std::size_t hint = text.find(kHint);
+  const int status = error.kind() == ErrorKind::usage ? 400 : error.kind() == ErrorKind::bad_input ? 422 : 500;
+  return fault_response(
+      Fault(status, text.substr(0, hint), "", "", hint == std::string::npos ? "" : text.substr(hint + kHint.size())));
+}
+
+struct File {
+  std::string_view name, type;
+};
+constexpr std::array<File, 4> kFiles{{{"index.html", "text/html; charset=utf-8"},
+                                      {"page.js", "text/javascript; charset=utf-8"},
+                                      {"page.css", "text/css; charset=utf-8"},
+                                      {"figures.js", "text/javascript; charset=utf-8"}}};
+
+/// Only files of the table: a name that a request gives is compared, never opened.
+Response file_response(std::string_view name) {
+  for (const File& file : kFiles) {
+    if (file.name != name) continue;
+    const std::string_view text = name == "figures.js" ? report::asset(name) : asset(name);
+    if (!text.empty()) return {200, std::string(file.type), std::string(text), {}};
+  }
+  throw Fault(404, "no such file");
+}
+
+}  // namespace
+
+struct Api::State {
+  ApiOptions options;
+  std::vector<std::unique_ptr<Run>> runs;
+  Figures figures;
+
+  /// What a route's `*` stand for, in order.
+  struct Call {
+    const Request& request;
+    const Target& target;
+    std::vector<std::string_view> names;
+  };
+  using Handler = Json (*)(const State&, const Call&);
+  struct Route {
+    std::string_view method;
+    std::vector<std::string_view> path;
+    Handler handler;
+  };
+  static const std::vector<Route>& routes();
+
+  const Run& run(const Call& call) const { return *runs[number_of(call.names.front())]; }
+  /// Errors: Fault 404.
+  std::size_t number_of(std::string_view name) const {
+    std::size_t number = 0;
+    const char* end = name.data() + name.size();
+    if (std::from_chars(name.data(), end, number) != std::from_chars_result{end, std::errc()} || number >= runs.size())
+      throw Fault(404, fmt::format("run '{}'", name), fmt::format("a number below {}", runs.size()));
+    return number;
+  }
+  Json session() const {
+    return {{"version", options.version},
+            {"read_only", options.access.read_only},
+            {"csrf", options.access.page_secret},
+            {"can", {{"text", false}, {"steer", false}, {"judge", false}}}};
+  }
+  Response answer(const Request& request) const;
+  Response route(const Request& request, const Target& target) const;
+};
+
+const std::vector<Api::State::Route>& Api::State::routes() {
+  static const std::vector<Route> table = {
+      {"GET", {"session"}, [](const State& s, const Call&) { return s.session(); }},
+      {"GET",
+       {"runs"},
+       [](const State& s, const Call&) {
+         Json all = Json::array();
+         for (std::size_t i = 0; i < s.runs.size(); ++i) all.push_back(run_json(*s.runs[i], i));
+         return all;
+       }},
+      {"GET", {"runs", "*", "latents"}, [](const State& s, const Call& c) { return latents_json(s.run(c), c.target); }},
+      {"GET",
+       {"runs", "*", "histograms"},
+       [](const State& s, const Call& c) { return histograms_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "random"}, [](const State& s, const Call& c) { return random_json(s.run(c), c.target); }},
+      {"GET",
+       {"runs", "*", "latents", "*", "*"},
+       [](const State& s, const Call& c) { return latent_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2])); }},
+      {"GET",
+       {"runs", "*", "latents", "*", "*", "windows"},
+       [](const State& s, const Call& c) {
+         return windows_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
+       }},
+      {"GET",
+       {"runs", "*", "latents", "*", "*", "judgements"},
+       [](const State& s, const Call& c) {
+         return judgements_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
+       }},
+      {"GET", {"runs", "*", "calls"}, [](const State& s, const Call& c) { return calls_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "figures"}, [](const State& s, const Call& c) { return s.figures.list(s.run(c)); }},
+      {"GET",
+       {"runs", "*", "figures", "*"},
+       [](const State& s, const Call& c) { return s.figures.specification(s.run(c), c.names[1], c.target); }},
+      {"GET", {"runs", "*", "circuits"}, [](const State& s, const Call& c) { return circuits_json(s.run(c)); }},
+      {"GET",
+       {"runs", "*", "circuits", "*"},
+       [](const State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
+  };
+  return table;
+}
+
+Response Api::State::route(const Request& request, const Target& target) const {
+  const std::span<const std::string> path(target.path);
+  if (path.size() == 1 && path[0].empty()) return file_response("index.html");
+  if (path.size() == 2 && path[0] == "assets") return file_response(path[1]);
+  if (path.size() < 3 || path[0] != "api" || path[1] != "v1") throw Fault(404, "no such page", "/ or /api/v1/...");
+  const auto parts = path.subspan(2);
+  bool other_method = false;
+  for (const Route& route : routes()) {
+    if (route.path.size() != parts.size()) continue;
+    Call call{request, target, {}};
+    bool same = true;
+    for (std::size_t i = 0; i < parts.size() && same; ++i) {
+      if (route.path[i] == "*") {
+        call.names.push_back(parts[i]);
+      } else {
+        same = route.path[i] == parts[i];
+      }
+    }
+    if (!same) continue;
+    if (route.method == request.method) return json_response(200, route.handler(*this, call));
+    other_method = true;
+  }
+  if (other_method) throw Fault(405, fmt::format("method {}", request.method), "the other one");
+  throw Fault(404, "no such route", "those of docs/api.md");
+}
+
+Response Api::State::answer(const Request& request) const {
+  try {
+    const Target target = parse_target(request.target);
+    if (std::optional<Response> refused = options.access.refuse(request, target)) return *refused;
+    return route(request, target);
+  } catch (const Fault& fault) {
+    return fault_response(fault);
+  } catch (const Error& error) {
+    return error_response(error);
+  } catch (const std::exception& error) {
+    return fault_response(Fault(500, error.what(), "", "", "this is a fault of gloss"));
+  }
+}
+
+Api::Api(ApiOptions options, std::vector<std::unique_ptr<Run>> runs) : state_(std::make_unique<State>()) {
+  state_->options = std::move(options);
+  state_->runs = std::move(runs);
+}
+
+Api::~Api() = default;
+
+Response Api::answer(const Request& request) const {
+  Response response = state_->answer(request);
+  add_safety_headers(response);
+  return response;
+}
+
+}  // namespace gloss::dashboard
