@@ -1,5 +1,6 @@
 // gloss serve: runs in a web browser, over HTTP on this machine.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -91,6 +92,9 @@ std::string read_token(const std::string& file) {
 }
 
 int serve(ServeCommand& o, Context& context) {
+  // What a question about a million latents takes goes back to the system with the answer, instead of to a heap that
+  // each thread keeps.
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   std::vector<std::unique_ptr<dashboard::Run>> runs;
   for (const std::string& folder : o.runs) {
     dashboard::RunInput input = open_run(o, folder);

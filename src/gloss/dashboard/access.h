@@ -22,7 +22,7 @@ struct Access {
   std::uint16_t port = 0;   // the one listened on
   std::string token;        // "" = none is wanted
   std::string page_secret;  // X-Gloss-Token of what changes something
-  bool read_only = false;
+  bool read_only = false;   // what changes a run is refused, by the routes
 
   /// The answer to a request that may not be: a method other than GET and POST, a Host or Origin of another site, no
   /// token, a change without the page's secret or of another type than JSON. Nothing when it may. An address that

@@ -67,10 +67,11 @@ struct Api::State {
     std::string_view method;
     std::vector<std::string_view> path;
     Handler handler;
+    bool changes = false;  // refused where the run may only be read
   };
   static const std::vector<Route>& routes();
 
-  const Run& run(const Call& call) const { return *runs[number_of(call.names.front())]; }
+  Run& run(const Call& call) const { return *runs[number_of(call.names.front())]; }
   /// Errors: Fault 404.
   std::size_t number_of(std::string_view name) const {
     std::size_t number = 0;
@@ -83,7 +84,7 @@ struct Api::State {
     return {{"version", options.version},
             {"read_only", options.access.read_only},
             {"csrf", options.access.page_secret},
-            {"can", {{"text", false}, {"steer", false}, {"judge", false}}}};
+            {"can", {{"text", false}, {"steer", false}, {"judge", !options.access.read_only}}}};
   }
   Response answer(const Request& request) const;
   Response route(const Request& request, const Target& target) const;
@@ -126,6 +127,24 @@ const std::vector<Api::State::Route>& Api::State::routes() {
       {"GET",
        {"runs", "*", "circuits", "*"},
        [](const State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
+      {"GET", {"runs", "*", "agreement"}, [](const State& s, const Call& c) { return agreement_json(s.run(c)); }},
+      {"GET",
+       {"runs", "*", "quiz", "*", "*"},
+       [](const State& s, const Call& c) {
+         return quiz_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
+       }},
+      {"POST",
+       {"runs", "*", "quiz", "*", "*"},
+       [](const State& s, const Call& c) {
+         return answer_quiz(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), parse_body(c.request));
+       },
+       true},
+      {"POST",
+       {"runs", "*", "explanations", "*", "*"},
+       [](const State& s, const Call& c) {
+         return explain_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), parse_body(c.request));
+       },
+       true},
   };
   return table;
 }
@@ -149,8 +168,13 @@ Response Api::State::route(const Request& request, const Target& target) const {
       }
     }
     if (!same) continue;
-    if (route.method == request.method) return json_response(200, route.handler(*this, call));
-    other_method = true;
+    if (route.method != request.method) {
+      other_method = true;
+      continue;
+    }
+    if (route.changes && options.access.read_only)
+      throw Fault(403, "a change", "only reading", "", "gloss serve runs with --read-only");
+    return json_response(200, route.handler(*this, call));
   }
   if (other_method) throw Fault(405, fmt::format("method {}", request.method), "the other one");
   throw Fault(404, "no such route", "those of docs/api.md");

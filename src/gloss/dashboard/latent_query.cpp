@@ -6,7 +6,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 #include <string_view>
 
 #include "gloss/base/error.h"
@@ -69,6 +68,24 @@ void in_parts(Row rows, const Body& body) {
                });
 }
 
+/// Sorts by several threads. Requires: no two items are equal, so that the order is one whatever the threads.
+template <class Item, class Less>
+void sort_in_parts(std::vector<Item>& items, const Less& less) {
+  constexpr std::size_t kParts = 4;
+  constexpr std::size_t kFewest = 1U << 14U;
+  if (items.size() < kFewest) return std::sort(items.begin(), items.end(), less);
+  const auto at = [&](std::size_t part) {
+    return items.begin() + static_cast<std::ptrdiff_t>(items.size() * part / kParts);
+  };
+  const std::size_t threads = available_threads();
+  parallel_for(kParts, std::min(threads, kParts),
+               [&](std::size_t part, std::size_t) { std::sort(at(part), at(part + 1), less); });
+  parallel_for(2, std::min<std::size_t>(threads, 2), [&](std::size_t half, std::size_t) {
+    std::inplace_merge(at(2 * half), at(2 * half + 1), at(2 * half + 2), less);
+  });
+  std::inplace_merge(at(0), at(2), at(4), less);
+}
+
 /// A number whose order as an unsigned integer is that of the double; NaN last.
 std::uint64_t ordered_bits(double value, bool descending) {
   if (std::isnan(value)) return ~std::uint64_t{0};
@@ -85,23 +102,47 @@ std::vector<Row> order_of_values(const std::vector<double>& values, bool descend
   };
   std::vector<Item> items(values.size());
   for (std::size_t r = 0; r < values.size(); ++r) items[r] = {ordered_bits(values[r], descending), static_cast<Row>(r)};
-  std::sort(items.begin(), items.end(),
-            [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.row < b.row; });
+  sort_in_parts(items, [](const Item& a, const Item& b) { return a.key != b.key ? a.key < b.key : a.row < b.row; });
   std::vector<Row> order(values.size());
   for (std::size_t r = 0; r < order.size(); ++r) order[r] = items[r].row;
   return order;
 }
 
+/// The first eight bytes as a number: texts that differ there need no second look.
+std::uint64_t head_of(std::string_view text) {
+  std::uint64_t head = 0;
+  for (std::size_t i = 0; i < sizeof head; ++i)
+    head = head << 8U | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0U);
+  return head;
+}
+
 /// Rows without a text last.
 std::vector<Row> order_of_texts(const TextColumn& texts, bool descending) {
-  std::vector<Row> order(texts.end.size());
-  std::iota(order.begin(), order.end(), Row{0});
-  const auto empty = std::stable_partition(order.begin(), order.end(), [&](Row r) { return !texts.at(r).empty(); });
-  std::sort(order.begin(), empty, [&](Row a, Row b) {
-    const int way = texts.at(a).compare(texts.at(b));
-    if (way == 0) return a < b;
-    return descending ? way > 0 : way < 0;
+  struct Item {
+    std::uint64_t head;
+    Row row;
+  };
+  std::vector<Item> items;
+  items.reserve(texts.end.size());
+  std::vector<Row> empty;
+  for (Row r = 0; r < texts.end.size(); ++r) {
+    const std::string_view text = texts.at(r);
+    if (text.empty()) {
+      empty.push_back(r);
+    } else {
+      items.push_back({head_of(text), r});
+    }
+  }
+  sort_in_parts(items, [&](const Item& a, const Item& b) {
+    if (a.head != b.head) return (a.head < b.head) != descending;
+    const int way = texts.at(a.row).compare(texts.at(b.row));
+    if (way != 0) return (way < 0) != descending;
+    return a.row < b.row;
   });
+  std::vector<Row> order;
+  order.reserve(texts.end.size());
+  for (const Item& item : items) order.push_back(item.row);
+  order.insert(order.end(), empty.begin(), empty.end());
   return order;
 }
 
@@ -156,54 +197,67 @@ const LatentTable::Explainer* LatentTable::chosen_explainer(const std::string& n
   fail_unknown_name("explainer", name, known);
 }
 
-std::vector<double> LatentTable::values(const Explainer* explainer, std::string_view key) const {
-  std::vector<double> values(rows_, std::nan(""));
-  const auto fill = [&](const auto& of) {
+template <class Each>
+void LatentTable::each_value(const Explainer* explainer, std::string_view key, const Each& each) const {
+  const auto of_index = [&](const auto& of) {
     Row row = 0;
     for (const TableHookpoint& h : hookpoints_) {
       for (std::uint32_t f = 0; f < h.index.latent_count(); ++f)
-        values[row++] = static_cast<double>(of(h, LatentId{f}));
+        each(row++, static_cast<double>(of(h.index, LatentId{f})));
     }
   };
-  if (key == "density") {
-    fill([](const TableHookpoint& h, LatentId f) { return h.index.density(f); });
-  } else if (key == "firings") {
-    fill([](const TableHookpoint& h, LatentId f) { return h.index.count(f); });
-  } else if (key == "max") {
-    fill([](const TableHookpoint& h, LatentId f) { return h.index.max(f); });
-  } else if (explainer != nullptr) {
-    const bool excess = key.ends_with(kExcess);
-    if (excess) key.remove_suffix(kExcess.size());
-    const auto at = std::find_if(keys_.begin(), keys_.end(), [&](const ScoreKey& k) { return k.key == key; });
-    const auto column = explainer->scores.find(static_cast<std::size_t>(at - keys_.begin()));
-    if (column == explainer->scores.end()) return values;
-    const ScoreColumn& scores = column->second;
-    if (excess && scores.shuffled.empty()) return values;
-    for (Row r = 0; r < rows_; ++r) values[r] = double{scores.value[r]} - (excess ? double{scores.shuffled[r]} : 0.0);
+  if (key == "density") return of_index([](const index::Reader& index, LatentId f) { return index.density(f); });
+  if (key == "firings") return of_index([](const index::Reader& index, LatentId f) { return index.count(f); });
+  if (key == "max") return of_index([](const index::Reader& index, LatentId f) { return index.max(f); });
+  if (explainer == nullptr) return;
+  const bool excess = key.ends_with(kExcess);
+  if (excess) key.remove_suffix(kExcess.size());
+  const auto at = std::find_if(keys_.begin(), keys_.end(), [&](const ScoreKey& k) { return k.key == key; });
+  const auto column = explainer->scores.find(static_cast<std::size_t>(at - keys_.begin()));
+  if (column == explainer->scores.end()) return;
+  const ScoreColumn& scores = column->second;
+  if (!excess) {
+    for (Row r = 0; r < rows_; ++r) each(r, double{scores.value[r]});
+  } else if (!scores.shuffled.empty()) {
+    for (Row r = 0; r < rows_; ++r) each(r, double{scores.value[r]} - double{scores.shuffled[r]});
   }
+}
+
+std::vector<double> LatentTable::values(const Explainer* explainer, std::string_view key) const {
+  std::vector<double> values(rows_, std::nan(""));
+  each_value(explainer, key, [&](Row row, double value) { values[row] = value; });
   return values;
 }
 
 LatentTable::Bits LatentTable::holds(const LatentCondition::Test& test, const Explainer* explainer) const {
   using What = LatentCondition::Test::What;
+  using Order = LatentCondition::Order;
   Bits bits(rows_, 0);
   if (test.what == What::kind) {
     const auto bit = static_cast<unsigned>(test.kind);
     for (Row r = 0; r < rows_; ++r) bits[r] = static_cast<std::uint8_t>(kinds_[r] >> bit & 1U);
     return bits;
   }
-  if (test.what == What::alive) {
-    const std::vector<double> count = values(explainer, "firings");
-    for (Row r = 0; r < rows_; ++r) bits[r] = static_cast<std::uint8_t>(count[r] > 0.0);
-    return bits;
+  std::string_view key;
+  switch (test.what) {
+    case What::density:
+      key = "density";
+      break;
+    case What::max:
+      key = "max";
+      break;
+    case What::further:
+      key = numbers_.at(test.further);
+      break;
+    default:
+      key = "firings";
   }
-  const std::string_view key = test.what == What::density   ? "density"
-                               : test.what == What::firings ? "firings"
-                               : test.what == What::max     ? "max"
-                                                            : std::string_view(numbers_.at(test.further));
-  const std::vector<double> value = values(explainer, key);
-  for (Row r = 0; r < rows_; ++r)
-    bits[r] = static_cast<std::uint8_t>(LatentCondition::compare(value[r], test.order, test.number));
+  // Alive is firings above 0. Rows that have no value are not visited, or NaN: they meet nothing.
+  const Order order = test.what == What::alive ? Order::above : test.order;
+  const double number = test.what == What::alive ? 0.0 : test.number;
+  each_value(explainer, key, [&](Row row, double value) {
+    bits[row] = static_cast<std::uint8_t>(LatentCondition::compare(value, order, number));
+  });
   return bits;
 }
 

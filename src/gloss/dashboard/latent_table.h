@@ -120,6 +120,9 @@ class LatentTable {
   Explainer& explainer_named(const std::string& name);  // made where there is none
   const Explainer* find_explainer(std::string_view name) const;
   const Explainer* chosen_explainer(const std::string& name) const;
+  /// Calls each(row, value) for the rows that may have one.
+  template <class Each>
+  void each_value(const Explainer* explainer, std::string_view key, const Each& each) const;
   std::vector<double> values(const Explainer* explainer, std::string_view key) const;
   std::shared_ptr<const Selection> select(const TableQuery& query) const;
   std::shared_ptr<const std::vector<Row>> order(const TableQuery& query) const;

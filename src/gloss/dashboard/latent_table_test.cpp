@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -46,25 +47,24 @@ struct RandomRun {
   std::vector<TableHookpoint> hookpoints;
   std::vector<Slow> rows;
 
-  explicit RandomRun(std::uint64_t seed) {
+  explicit RandomRun(std::uint64_t seed, std::uint32_t latents = 150) {
     store = std::make_unique<store::Store>(folder.path() / "results.db");
     store::Store::Transaction transaction(*store);
-    for (const char* name : {"layers.2", "layers.10"}) add(seed, name);
+    for (const char* name : {"layers.2", "layers.10"}) add(seed, name, latents);
     transaction.commit();
   }
-  void add(std::uint64_t seed, const std::string& name) {
-    constexpr std::uint32_t kCount = 150;
+  void add(std::uint64_t seed, const std::string& name, std::uint32_t latents) {
     constexpr std::uint32_t kTokens = 64 * 16;
     Random random = Random::for_purpose(seed, name);
     std::filesystem::create_directories(folder.path() / name);
-    index::WriterOptions options = index::testing::options(kCount, 64);
+    index::WriterOptions options = index::testing::options(latents, 64);
     options.hookpoint = name;
     index::testing::write_index(folder.path() / name, options,
-                                index::testing::random_firings(seed, kCount, kTokens, 0.02), kTokens);
+                                index::testing::random_firings(seed, latents, kTokens, 0.02), kTokens);
     hookpoints.push_back({name, index::Reader::open(folder.path() / name / "index.safetensors"), {}});
     const index::Reader& index = hookpoints.back().index;
     store::KindRow dense{"density > 0.02", {}};
-    for (std::uint32_t f = 0; f < kCount; ++f) {
+    for (std::uint32_t f = 0; f < latents; ++f) {
       const LatentId id{f};
       Slow row{name, "", f, index.density(id), static_cast<double>(index.count(id)), index.max(id)};
       row.dense = row.density > 0.02;
@@ -171,6 +171,34 @@ TEST(LatentTable, PagesAreThoseOfASlowReference) {
         }
       }
     }
+  }
+}
+
+// Large enough to be sorted in parts.
+TEST(LatentTable, OrdersOfManyLatentsAreThoseOfASlowReference) {
+  RandomRun run(9, 12'000);
+  const LatentTable table = run.table();
+  const Holds all = [](const Slow&) { return true; };
+  TableQuery query;
+  for (const bool descending : {false, true}) {
+    query.descending = descending;
+    query.sort = "detection";
+    EXPECT_EQ(table.page(query, 0, 100'000).rows,
+              slow_page(
+                  run.rows, all, [](const Slow& r) { return r.detection; }, descending));
+    query.sort = "max";
+    EXPECT_EQ(table.page(query, 0, 100'000).rows, slow_page(
+                                                      run.rows, all, [](const Slow& r) { return r.max; }, descending));
+    query.sort = "explanation";
+    std::vector<Row> wanted(run.rows.size());
+    std::iota(wanted.begin(), wanted.end(), Row{0});
+    std::stable_sort(wanted.begin(), wanted.end(), [&](Row a, Row b) {
+      const std::string& x = run.rows[a].text;
+      const std::string& y = run.rows[b].text;
+      if (x.empty() || y.empty()) return !x.empty() && y.empty();
+      return descending ? x > y : x < y;
+    });
+    EXPECT_EQ(table.page(query, 0, 100'000).rows, wanted);
   }
 }
 

@@ -66,4 +66,13 @@ class Figures {
 nlohmann::json circuits_json(const Run& run);
 nlohmann::json circuit_json(const Run& run, std::string_view name);
 
+// routes_people.cpp
+/// Errors: Fault 400: no JSON object.
+nlohmann::json parse_body(const Request& request);
+nlohmann::json quiz_json(const Run& run, const Place& place, const Target& target);
+/// Keeps the answers as judgements of "person:NAME". Errors: Fault 400, 404 (no such explanation), 409.
+nlohmann::json answer_quiz(Run& run, const Place& place, const nlohmann::json& body);
+nlohmann::json explain_json(Run& run, const Place& place, const nlohmann::json& body);
+nlohmann::json agreement_json(const Run& run);
+
 }  // namespace gloss::dashboard
