@@ -114,6 +114,53 @@ TEST(Serve, ARunWithoutExplanationsIsShownAndReadOnlyLeavesIt) {
   EXPECT_FALSE(std::filesystem::exists(run / "results.db"));
 }
 
+TEST(Serve, ReadsAndSteersWithTheModel) {
+  Background gloss({"serve", scored_run(), "--port", "0", "--read-only", "--model", kModel, "--sae", kCoder});
+  const std::string api = gloss.first_line() + "api/v1";
+  const Json session = fetch(api + "/session").json();
+  ASSERT_EQ(session["can"]["text"], true);
+  ASSERT_EQ(session["can"]["steer"], true);
+  const auto post = [&](const std::string& path, const Json& body) {
+    return fetch(api + path, {"Content-Type: application/json", "X-Gloss-Token: " + session["csrf"].get<std::string>()},
+                 body.dump());
+  };
+  // A whole context read again fires as it did when it was cached.
+  const Json strongest = fetch(api + "/runs/0/latents?sort=max&desc=1&limit=1").json()["rows"][0];
+  const int latent = strongest["latent"];
+  const Json windows =
+      fetch(api + "/runs/0/latents/layers.2/" + std::to_string(latent) + "/windows?choose=top&context=whole&limit=5")
+          .json();
+  int compared = 0;
+  for (const Json& window : windows["windows"]) {
+    std::string text;
+    for (const Json& token : window["tokens"]) text += token["t"].get<std::string>();
+    const Json told = post("/text", {{"text", text}, {"page", "one"}}).json();
+    ASSERT_EQ(told["tokens"].size(), window["tokens"].size());
+    for (std::size_t i = 0; i < told["tokens"].size(); ++i) {
+      ASSERT_EQ(told["tokens"][i]["t"], window["tokens"][i]["t"]);
+      double value = 0.0;
+      for (const Json& fired : told["tokens"][i]["latents"]) {
+        if (fired["latent"] == latent) value = fired["a"];
+      }
+      const double cached = window["tokens"][i].value("a", 0.0);
+      EXPECT_NEAR(value, cached, 1e-3 + 2e-3 * cached);
+      compared += cached > 0.0 ? 1 : 0;
+    }
+  }
+  EXPECT_GE(compared, 5);
+  const auto steered = [&](double strength) {
+    return post("/steer", {{"prompt", "Once upon a time"}, {"latent", latent}, {"strength", strength}, {"tokens", 12}})
+        .json();
+  };
+  const Json none = steered(0.0);
+  EXPECT_FALSE(none["without"].get<std::string>().empty());
+  EXPECT_EQ(none["with"], none["without"]);
+  EXPECT_NE(steered(5.0)["with"], none["without"]);
+  EXPECT_EQ(post("/steer", {{"prompt", std::string(4000, 'x')}, {"latent", latent}, {"strength", 1}}).status, 400)
+      << "longer than the model's context";
+  EXPECT_EQ(gloss.stop(SIGINT), 0);
+}
+
 TEST(Serve, OtherMachinesNeedTheToken) {
   Background gloss({"serve", scored_run(), "--port", "0", "--host", "0.0.0.0"});
   const std::string url = gloss.first_line();

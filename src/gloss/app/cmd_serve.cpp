@@ -10,6 +10,7 @@
 
 #include "gloss/app/command.h"
 #include "gloss/app/report_data.h"
+#include "gloss/app/score_subject.h"
 #include "gloss/app/version.h"
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
@@ -29,6 +30,38 @@ struct ServeCommand {
   dashboard::ServerOptions server;
   std::string token_file;
   bool read_only = false;
+  SubjectOptions subject;
+
+  bool has_model() const { return !subject.model.empty() || !subject.coder.sae.empty(); }
+};
+
+constexpr std::size_t kMostTextTokens = 512;
+
+/// The model and coders of each run, loaded when a page first asks for them; of a run one coder at a time is held.
+class Subjects {
+ public:
+  Subjects(const ServeCommand& o, Reporter& reporter) : o_(&o), reporter_(&reporter) {}
+
+  void add(std::shared_ptr<const RunData> data) { runs_.push_back({std::move(data), nullptr, ""}); }
+  Subject& at(std::size_t run, const std::string& hookpoint) {
+    One& one = runs_.at(run);
+    if (!one.subject)
+      one.subject =
+          std::make_unique<Subject>(o_->subject, *one.data, o_->common.seed, o_->common.thread_count(), *reporter_);
+    if (one.hookpoint != hookpoint) one.subject->select(hookpoint);
+    one.hookpoint = hookpoint;
+    return *one.subject;
+  }
+
+ private:
+  struct One {
+    std::shared_ptr<const RunData> data;
+    std::unique_ptr<Subject> subject;
+    std::string hookpoint;
+  };
+  const ServeCommand* o_;
+  Reporter* reporter_;
+  std::vector<One> runs_;
 };
 
 /// RUN/circuits/NAME/circuit.json.
@@ -43,9 +76,8 @@ std::map<std::string, std::filesystem::path> circuits_of(const RunFolder& run) {
 }
 
 /// What the dashboard shows of a run; `data` lives as long as the callbacks.
-dashboard::RunInput open_run(const ServeCommand& o, const std::string& folder) {
-  const RunFolder run(folder);
-  const auto data = std::make_shared<const RunData>(RunData::open(run));
+dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const RunData>& data) {
+  const RunFolder& run = data->run;
   dashboard::RunInput input;
   input.name = std::filesystem::absolute(run.root()).lexically_normal().filename().string();
   // Who may not write makes no file either: a run without results has an empty store, in memory.
@@ -96,8 +128,11 @@ int serve(ServeCommand& o, Context& context) {
   // each thread keeps.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   std::vector<std::unique_ptr<dashboard::Run>> runs;
+  Subjects subjects(o, context.reporter);
   for (const std::string& folder : o.runs) {
-    dashboard::RunInput input = open_run(o, folder);
+    const auto data = std::make_shared<const RunData>(RunData::open(RunFolder(folder)));
+    subjects.add(data);
+    dashboard::RunInput input = open_run(o, data);
     for (const std::string& circuit : o.circuits) {
       const std::filesystem::path file(circuit);
       input.circuits[std::filesystem::absolute(file).parent_path().filename().string()] = file;
@@ -115,6 +150,15 @@ int serve(ServeCommand& o, Context& context) {
     options.access.token = read_token(o.token_file);
   } else if (!dashboard::is_loopback(o.server.host)) {
     options.access.token = dashboard::random_token();
+  }
+  if (o.has_model()) {
+    subjects.at(0, runs.front()->input().hookpoints.front().name);  // a wrong folder is told now
+    options.model.read = [&](std::size_t run, const std::string& hookpoint, const std::string& text) {
+      return subjects.at(run, hookpoint).read(text, kMostTextTokens);
+    };
+    options.model.steer = [&](std::size_t run, const dashboard::SteerQuestion& q) {
+      return subjects.at(run, q.hookpoint).continued(q.prompt, q.latent, q.strength, q.tokens);
+    };
   }
   std::unique_ptr<dashboard::Api> api;  // wants the port that the server gets
   dashboard::Server server(o.server, [&api](const dashboard::Request& request) { return api->answer(request); });
@@ -141,6 +185,9 @@ Runner setup_serve(CLI::App& cli) {
   cli.add_option("--token-file", o->token_file, "file with the access token, instead of a new one each time");
   cli.add_option("--circuit", o->circuits, "circuit.json of gloss circuit; RUN/circuits/NAME/circuit.json is found");
   cli.add_flag("--read-only", o->read_only, "nothing can be changed: no judgements and no explanations by people");
+  add_subject_source(cli, o->subject);
+  cli.get_option("--model")->description(
+      "subject model, to read texts of your own and to steer; with --sae alone the one the run was cached with");
   add_threads(cli, o->common);
   return [o](Context& context) { return serve(*o, context); };
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
@@ -55,6 +56,8 @@ struct Api::State {
   ApiOptions options;
   std::vector<std::unique_ptr<Run>> runs;
   Figures figures;
+  Latest latest;
+  std::mutex model;  // one question to it at a time
 
   /// What a route's `*` stand for, in order.
   struct Call {
@@ -62,7 +65,7 @@ struct Api::State {
     const Target& target;
     std::vector<std::string_view> names;
   };
-  using Handler = Json (*)(const State&, const Call&);
+  using Handler = Json (*)(State&, const Call&);
   struct Route {
     std::string_view method;
     std::vector<std::string_view> path;
@@ -84,72 +87,103 @@ struct Api::State {
     return {{"version", options.version},
             {"read_only", options.access.read_only},
             {"csrf", options.access.page_secret},
-            {"can", {{"text", false}, {"steer", false}, {"judge", !options.access.read_only}}}};
+            {"can",
+             {{"text", bool(options.model.read)},
+              {"steer", bool(options.model.steer)},
+              {"judge", !options.access.read_only}}}};
   }
-  Response answer(const Request& request) const;
-  Response route(const Request& request, const Target& target) const;
+  /// The run that a body names by number; the first without one.
+  std::size_t run_of(const Json& body) const {
+    const std::uint64_t run =
+        body.contains("run") && body["run"].is_number_unsigned() ? body["run"].get<std::uint64_t>() : 0;
+    if (run >= runs.size()) throw Fault(404, fmt::format("run {}", run), fmt::format("a number below {}", runs.size()));
+    return run;
+  }
+  Json text(const Json& body);
+  Json steer(const Json& body);
+  Response answer(const Request& request);
+  Response route(const Request& request, const Target& target);
 };
 
 const std::vector<Api::State::Route>& Api::State::routes() {
   static const std::vector<Route> table = {
-      {"GET", {"session"}, [](const State& s, const Call&) { return s.session(); }},
+      {"GET", {"session"}, [](State& s, const Call&) { return s.session(); }},
       {"GET",
        {"runs"},
-       [](const State& s, const Call&) {
+       [](State& s, const Call&) {
          Json all = Json::array();
          for (std::size_t i = 0; i < s.runs.size(); ++i) all.push_back(run_json(*s.runs[i], i));
          return all;
        }},
-      {"GET", {"runs", "*", "latents"}, [](const State& s, const Call& c) { return latents_json(s.run(c), c.target); }},
-      {"GET",
-       {"runs", "*", "histograms"},
-       [](const State& s, const Call& c) { return histograms_json(s.run(c), c.target); }},
-      {"GET", {"runs", "*", "random"}, [](const State& s, const Call& c) { return random_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "latents"}, [](State& s, const Call& c) { return latents_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "histograms"}, [](State& s, const Call& c) { return histograms_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "random"}, [](State& s, const Call& c) { return random_json(s.run(c), c.target); }},
       {"GET",
        {"runs", "*", "latents", "*", "*"},
-       [](const State& s, const Call& c) { return latent_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2])); }},
+       [](State& s, const Call& c) { return latent_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2])); }},
       {"GET",
        {"runs", "*", "latents", "*", "*", "windows"},
-       [](const State& s, const Call& c) {
+       [](State& s, const Call& c) {
          return windows_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
        }},
       {"GET",
        {"runs", "*", "latents", "*", "*", "judgements"},
-       [](const State& s, const Call& c) {
+       [](State& s, const Call& c) {
          return judgements_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
        }},
-      {"GET", {"runs", "*", "calls"}, [](const State& s, const Call& c) { return calls_json(s.run(c), c.target); }},
-      {"GET", {"runs", "*", "figures"}, [](const State& s, const Call& c) { return s.figures.list(s.run(c)); }},
+      {"GET", {"runs", "*", "calls"}, [](State& s, const Call& c) { return calls_json(s.run(c), c.target); }},
+      {"GET", {"runs", "*", "figures"}, [](State& s, const Call& c) { return s.figures.list(s.run(c)); }},
       {"GET",
        {"runs", "*", "figures", "*"},
-       [](const State& s, const Call& c) { return s.figures.specification(s.run(c), c.names[1], c.target); }},
-      {"GET", {"runs", "*", "circuits"}, [](const State& s, const Call& c) { return circuits_json(s.run(c)); }},
+       [](State& s, const Call& c) { return s.figures.specification(s.run(c), c.names[1], c.target); }},
+      {"GET", {"runs", "*", "circuits"}, [](State& s, const Call& c) { return circuits_json(s.run(c)); }},
       {"GET",
        {"runs", "*", "circuits", "*"},
-       [](const State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
-      {"GET", {"runs", "*", "agreement"}, [](const State& s, const Call& c) { return agreement_json(s.run(c)); }},
+       [](State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
+      {"GET", {"runs", "*", "agreement"}, [](State& s, const Call& c) { return agreement_json(s.run(c)); }},
       {"GET",
        {"runs", "*", "quiz", "*", "*"},
-       [](const State& s, const Call& c) {
+       [](State& s, const Call& c) {
          return quiz_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
        }},
       {"POST",
        {"runs", "*", "quiz", "*", "*"},
-       [](const State& s, const Call& c) {
+       [](State& s, const Call& c) {
          return answer_quiz(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), parse_body(c.request));
        },
        true},
       {"POST",
        {"runs", "*", "explanations", "*", "*"},
-       [](const State& s, const Call& c) {
+       [](State& s, const Call& c) {
          return explain_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), parse_body(c.request));
        },
        true},
+      {"POST", {"text"}, [](State& s, const Call& c) { return s.text(parse_body(c.request)); }},
+      {"POST", {"steer"}, [](State& s, const Call& c) { return s.steer(parse_body(c.request)); }},
   };
   return table;
 }
 
-Response Api::State::route(const Request& request, const Target& target) const {
+Json Api::State::text(const Json& body) {
+  if (!options.model.read) throw no_model();
+  const std::size_t run = run_of(body);
+  const TextQuestion question = parse_text(*runs[run], body);
+  const std::uint64_t turn = latest.begin(question.page);
+  const std::lock_guard one(model);
+  if (!latest.is_last(question.page, turn)) throw Fault(409, "a later text of the same page");
+  return text_json(*runs[run], question, options.model.read(run, question.hookpoint, question.text), turn);
+}
+
+Json Api::State::steer(const Json& body) {
+  if (!options.model.steer) throw no_model();
+  const std::size_t run = run_of(body);
+  const SteerQuestion question = parse_steer(*runs[run], body);
+  const std::lock_guard one(model);
+  const SteeredText texts = options.model.steer(run, question);
+  return {{"without", texts.without}, {"with", texts.with}};
+}
+
+Response Api::State::route(const Request& request, const Target& target) {
   const std::span<const std::string> path(target.path);
   if (path.size() == 1 && path[0].empty()) return file_response("index.html");
   if (path.size() == 2 && path[0] == "assets") return file_response(path[1]);
@@ -180,7 +214,7 @@ Response Api::State::route(const Request& request, const Target& target) const {
   throw Fault(404, "no such route", "those of docs/api.md");
 }
 
-Response Api::State::answer(const Request& request) const {
+Response Api::State::answer(const Request& request) {
   try {
     const Target target = parse_target(request.target);
     if (std::optional<Response> refused = options.access.refuse(request, target)) return *refused;

@@ -6,6 +6,7 @@
 
 #include "gloss/dashboard/access.h"
 #include "gloss/dashboard/http.h"
+#include "gloss/dashboard/live_model.h"
 #include "gloss/dashboard/run.h"
 
 namespace gloss::dashboard {
@@ -13,6 +14,7 @@ namespace gloss::dashboard {
 struct ApiOptions {
   std::string version;
   Access access;
+  LiveModel model = {};
 };
 
 /// Threads: answer() by any number at once.

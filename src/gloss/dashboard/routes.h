@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gloss/dashboard/http.h"
+#include "gloss/dashboard/live_model.h"
 #include "gloss/dashboard/run.h"
 
 namespace gloss::dashboard {
@@ -74,5 +75,26 @@ nlohmann::json quiz_json(const Run& run, const Place& place, const Target& targe
 nlohmann::json answer_quiz(Run& run, const Place& place, const nlohmann::json& body);
 nlohmann::json explain_json(Run& run, const Place& place, const nlohmann::json& body);
 nlohmann::json agreement_json(const Run& run);
+
+// routes_model.cpp
+struct TextQuestion {
+  std::string page, hookpoint, text;
+};
+Fault no_model();
+/// Errors: Fault 400, 404: what is missing or too long; no such hookpoint or latent.
+TextQuestion parse_text(const Run& run, const nlohmann::json& body);
+SteerQuestion parse_steer(const Run& run, const nlohmann::json& body);
+nlohmann::json text_json(const Run& run, const TextQuestion& question, const TextReading& reading, std::uint64_t id);
+/// Which question of each page is the last, so that those it overtook are not worked on. Threads: any.
+class Latest {
+ public:
+  std::uint64_t begin(const std::string& page);
+  bool is_last(const std::string& page, std::uint64_t turn) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::uint64_t turns_ = 0;
+  std::map<std::string, std::uint64_t> last_;
+};
 
 }  // namespace gloss::dashboard
