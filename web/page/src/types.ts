@@ -76,6 +76,6 @@ export interface QuizResult { judge: string; right: number; answered: number; sc
 export interface Agreement { scorer: string; explainer: string; person: string; judge: string; n: number; agree: Num; kappa: Num; low: Num; high: Num }
 export interface Fired { latent: number; a: number; explanation: string | null }
 export interface OwnText {
-  id?: string; tokens: { t: string; partial?: boolean; latents: Fired[] }[];
+  id?: string; cut?: boolean; tokens: { t: string; partial?: boolean; latents: Fired[] }[];
   latents: { latent: number; max: number; sum: number; explanation: string | null }[];
 }

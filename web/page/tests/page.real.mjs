@@ -14,7 +14,7 @@ test("the views of a real run are sound, and none of their requests fails", asyn
   const tab = await browser.page({});
   const failures = [];
   tab.on("response", (response) => { if (response.status() >= 400) failures.push(`${response.status()} ${response.url()}`); });
-  await at(tab, "#/run/0?sort=density&desc=1");
+  await at(tab, "#/run/0?sort=explanation");
   assert.ok((await tab.locator("table.latents tbody tr").count()) > 0, "no rows");
   await sound(tab, "overview");
   await shoot(tab, "real-overview");

@@ -145,7 +145,7 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
               <Neighbours data={data} place={place} />
             </section>
             <Judgements place={place} data={data} />
-            {session.can.steer && <Steering hookpoint={hookpoint} latent={latent} max={data.max} />}
+            {session.can.steer && <Steering id={id} hookpoint={hookpoint} latent={latent} max={data.max} />}
             <Calls place={place} />
             <Provenance data={data} />
           </article>

@@ -6,13 +6,16 @@ import { Choice } from "../parts/fields";
 import { Failure, Nothing } from "../parts/state";
 import { Text, Tokens } from "../parts/tokens";
 import { latentHref, setQuery } from "../route";
-import { inLine, num, visible } from "../show";
+import { inLine, num, visible, whole } from "../show";
 import type { OwnText, Run } from "../types";
+
+/** Tells this page from others: of its texts, a later one overtakes those that wait. */
+const page = Math.random().toString(36).slice(2);
 
 interface State { busy?: boolean; fault?: Fault; data?: OwnText }
 
 /** Asks a moment after the last key; a new text cancels the question before. */
-function useLatentsOf(text: string, hookpoint: string): State & { again: () => void } {
+function useLatentsOf(run: string, text: string, hookpoint: string): State & { again: () => void } {
   const [state, setState] = useState<State>({});
   const [tries, setTries] = useState(0);
   useEffect(() => {
@@ -20,13 +23,13 @@ function useLatentsOf(text: string, hookpoint: string): State & { again: () => v
     const stop = new AbortController();
     const timer = setTimeout(() => {
       setState((old) => ({ data: old.data, busy: true }));
-      post<OwnText>(address(["text"]), { text, hookpoint }, stop.signal).then(
+      post<OwnText>(address(["text"]), { text, hookpoint, run, page }, stop.signal).then(
         (data) => { if (!stop.signal.aborted) setState({ data }); },
         (error) => { if (!stop.signal.aborted) setState({ fault: error instanceof Fault ? error : new Fault(String(error)) }); },
       );
     }, 300);
     return () => { clearTimeout(timer); stop.abort(); };
-  }, [text, hookpoint, tries]);
+  }, [run, text, hookpoint, tries]);
   return { ...state, again: () => setTries(tries + 1) };
 }
 
@@ -57,6 +60,7 @@ function Found({ run, data, hookpoint }: { run: Run; data: OwnText; hookpoint: s
         {latent !== null && <button type="button" onClick={() => setLatent(null)}>Show tokens, not latent {latent}</button>}
         {at && <button type="button" onClick={() => setToken(null)}>Latents of the whole text</button>}
       </div>
+      {data.cut && <p class="note">Only the first {whole(data.tokens.length)} tokens are read.</p>}
       <Heat data={data} latent={latent} choose={setToken} />
       <h2>{at ? <>Latents at <span class="chip"><Text text={at.t} /></span></> : "Latents of the text"}</h2>
       {rows.length === 0 ? <Nothing>No latent fires here.</Nothing> : (
@@ -81,7 +85,7 @@ function Found({ run, data, hookpoint }: { run: Run; data: OwnText; hookpoint: s
 export function OwnTextView({ run, route, session }: ViewProps) {
   const hookpoint = route.query.get("hookpoint") ?? run.hookpoints[0]?.name ?? "";
   const [text, setText] = useState(route.query.get("text") ?? "");
-  const { busy, fault, data, again } = useLatentsOf(session.can.text ? text : "", hookpoint);
+  const { busy, fault, data, again } = useLatentsOf(String(run.id), session.can.text ? text : "", hookpoint);
   useEffect(() => {
     const timer = setTimeout(() => setQuery({ text: text.length < 500 ? text : "" }, true), 400);
     return () => clearTimeout(timer);

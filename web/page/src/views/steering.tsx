@@ -6,18 +6,17 @@ import { short } from "../show";
 
 interface Steered { without: string; with: string }
 
-export function Steering({ hookpoint, latent, max }: { hookpoint: string; latent: number; max: number | null }) {
+export function Steering({ id, hookpoint, latent, max }: { id: string; hookpoint: string; latent: number; max: number | null }) {
   const [prompt, setPrompt] = useState("Once upon a time");
   const [strength, setStrength] = useState(1);
   const [state, setState] = useState<{ busy?: boolean; fault?: Fault; said?: Steered }>({});
   const running = useRef<AbortController>();
-  const top = max && max > 0 ? max : 1;
   useEffect(() => () => running.current?.abort(), []);
   const ask = () => {
     running.current?.abort();
     const stop = (running.current = new AbortController());
     setState({ ...state, busy: true });
-    post<Steered>(address(["steer"]), { prompt, hookpoint, latent, strength: strength * top, tokens: 40 }, stop.signal).then(
+    post<Steered>(address(["steer"]), { prompt, hookpoint, latent, run: id, strength, tokens: 40 }, stop.signal).then(
       (said) => { if (!stop.signal.aborted) setState({ said }); },
       (fault) => { if (!stop.signal.aborted) setState({ fault: fault instanceof Fault ? fault : new Fault(String(fault)) }); },
     );
@@ -27,7 +26,7 @@ export function Steering({ hookpoint, latent, max }: { hookpoint: string; latent
       <h2>Steering</h2>
       <form onSubmit={(e) => { e.preventDefault(); ask(); }}>
         <label class="block"><span>Prompt</span><textarea rows={2} value={prompt} onInput={(e) => setPrompt(e.currentTarget.value)} /></label>
-        <label class="block"><span>Strength: {short(strength * top)} ({short(strength)} of its max)</span>
+        <label class="block"><span>Strength: {short(strength)} times its largest activation{max === null ? "" : ` = ${short(strength * max)}`}</span>
           <input type="range" min="-4" max="4" step="0.1" value={strength} onInput={(e) => setStrength(Number(e.currentTarget.value))} onChange={ask} /></label>
         <button type="submit" disabled={prompt === ""}>Continue the prompt</button>
       </form>
