@@ -20,7 +20,7 @@ class Wrong extends Error {
 
 function chosen(query) {
   const where = query.get("where") ?? "";
-  const known = where.replace(/density|max|firings|detection|fuzz|excess|positional|single_token|and|or|not|[\d.eE<>=()\s+-]/g, "");
+  const known = where.replace(/\b(density|max|firings|detection|fuzz|excess|positional|single_token|and|or|not|[\d.]+(e[+-]?\d+)?)\b|[.<>=()\s]/g, "");
   if (known) throw new Wrong(400, `'${known}' in a condition`, "density, firings, max, a kind or a score", "density<0.01 and not positional");
   return data.rows.filter((row) =>
     (!query.get("hookpoint") || row.hookpoint === query.get("hookpoint")) &&

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { address, setCsrf, useGet } from "./api";
 import { useKeys } from "./keys";
 import { Answer, Nothing } from "./parts/state";
-import { go, href, useRoute } from "./route";
+import { go, href, parse, useRoute } from "./route";
 import type { Route } from "./route";
 import type { Run, Session } from "./types";
 import { CircuitsView } from "./views/circuits";
@@ -78,6 +78,14 @@ function Page() {
     const [, , view, hookpoint, latent] = route.path;
     document.title = [latent && `${hookpoint}/${latent}`, view && view !== "latent" && view, run?.name, "gloss"].filter(Boolean).join(" · ");
   });
+  const path = route.path.join("/");
+  const before = useRef(path);
+  useEffect(() => {
+    if (before.current === path) return;
+    before.current = path;
+    scrollTo(0, 0);
+    document.getElementById("content")?.focus({ preventScroll: true });
+  }, [path]);
   const views: [string, string][] = [["", "Latents"], ["figures", "Figures"], ["circuits", "Circuits"], ["quiz", "Quiz"]];
   if (session.data?.can.text) views.push(["text", "Your text"]);
   const at = route.path[2] === "latent" ? "" : route.path[2] ?? "";
@@ -116,4 +124,5 @@ function Page() {
 }
 
 document.documentElement.dataset.theme = localStorage.getItem("gloss-theme") ?? "auto";
+if (parse(location.hash).path.length === 0) history.replaceState(null, "", href(["run", "0"]));
 render(<Page />, document.getElementById("page")!);

@@ -42,6 +42,18 @@ export function Choice({ label, value, options, change }: ChoiceProps) {
   );
 }
 
+/** Also where the browser gives no clipboard: at an address without TLS that is not this machine. */
+async function toClipboard(text: string) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (!done) throw new Error("not copied");
+}
+
 /** A button that copies; says whether it could. */
 export function Copy({ label, text }: { label: string; text: () => string }) {
   const [said, setSaid] = useState("");
@@ -49,6 +61,6 @@ export function Copy({ label, text }: { label: string; text: () => string }) {
     const timer = setTimeout(() => setSaid(""), 2000);
     return () => clearTimeout(timer);
   }, [said]);
-  const copy = () => navigator.clipboard.writeText(text()).then(() => setSaid("copied"), () => setSaid("the browser forbids copying"));
-  return <button type="button" onClick={copy}>{said || label}</button>;
+  const copy = () => toClipboard(text()).then(() => setSaid("copied"), () => setSaid("the browser forbids copying"));
+  return <button type="button" onClick={copy} aria-live="polite">{said || label}</button>;
 }

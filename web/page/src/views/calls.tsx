@@ -19,6 +19,22 @@ function One({ call }: { call: Call }) {
   );
 }
 
+/** By stage, since a latent can have hundreds. */
+const Groups = ({ calls }: { calls: Call[] }) => (
+  <>
+    {[...new Set(calls.map((call) => call.stage))].map((stage) => {
+      const some = calls.filter((call) => call.stage === stage);
+      const failed = some.filter((call) => call.failed).length;
+      return (
+        <details class="call" open={calls.length <= 20}>
+          <summary>{stage}: {whole(some.length)} call{some.length === 1 ? "" : "s"}{failed > 0 && <b class="bad">, {failed} failed</b>}</summary>
+          {some.map((call) => <One call={call} key={call.hash} />)}
+        </details>
+      );
+    })}
+  </>
+);
+
 export function Calls({ place }: { place: Place }) {
   const [open, setOpen] = useState(false);
   const asked = useGet<{ calls: Call[] }>(open ? address(["runs", place.id, "calls"], { hookpoint: place.hookpoint, latent: place.latent }) : null);
@@ -28,7 +44,7 @@ export function Calls({ place }: { place: Place }) {
       <details onToggle={(e) => setOpen(e.currentTarget.open)}>
         <summary>Prompts and replies</summary>
         {open && <Answer asked={asked} what="calls">
-          {({ calls }) => calls.length === 0 ? <Nothing>The run keeps no call for this latent.</Nothing> : calls.map((call) => <One call={call} key={call.hash} />)}
+          {({ calls }) => calls.length === 0 ? <Nothing>The run keeps no call for this latent.</Nothing> : <Groups calls={calls} />}
         </Answer>}
       </details>
     </section>

@@ -1,4 +1,5 @@
 // One latent, from what explainers say of it to where its numbers come from.
+import { useState } from "preact/hooks";
 import { address, get, useGet } from "../api";
 import { filterParams, kept } from "../filter";
 import { useKeys } from "../keys";
@@ -12,6 +13,7 @@ import { plain, short, signed, whole } from "../show";
 import type { Detail, Run, Weight } from "../types";
 import { Calls } from "./calls";
 import { Explanations } from "./explanations";
+import { FigureOf } from "./figures";
 import { Judgements } from "./judgements";
 import { markdown } from "./markdown";
 import { Steering } from "./steering";
@@ -114,6 +116,18 @@ function Head({ data, place, run }: { data: Detail; place: Place; run: Run }) {
   );
 }
 
+/** The figure of this latent's judgements, drawn when it is opened. */
+function Outcomes({ place, data }: { place: Place; data: Detail }) {
+  const [open, setOpen] = useState(false);
+  if (!data.explanations.some((e) => e.scores.length > 0)) return null;
+  return (
+    <details onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <summary>Judgements as a figure</summary>
+      {open && <FigureOf id={place.id} name="outcomes" latent={`${place.hookpoint}/${place.latent}`} />}
+    </details>
+  );
+}
+
 export function LatentView({ run, route, session, hookpoint, latent }: ViewProps & { hookpoint: string; latent: number }) {
   const id = String(run.id);
   const place: Place = { id, hookpoint, latent, query: route.query };
@@ -145,6 +159,7 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
               <Neighbours data={data} place={place} />
             </section>
             <Judgements place={place} data={data} />
+            <Outcomes place={place} data={data} />
             {session.can.steer && <Steering id={id} hookpoint={hookpoint} latent={latent} max={data.max} />}
             <Calls place={place} />
             <Provenance data={data} />

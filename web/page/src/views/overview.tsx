@@ -28,14 +28,14 @@ function ScoreCell({ score, label }: { score?: RowScore; label: string }) {
 function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns: string[]; at: boolean; query: URLSearchParams }) {
   const to = latentHref(String(run.id), row.hookpoint, row.latent, query);
   return (
-    <tr class={at ? "at" : undefined} aria-selected={undefined} data-at={at ? "" : undefined}>
+    <tr class={at ? "at" : undefined} data-at={at ? "" : undefined}>
       <th scope="row"><a href={to}><span class="hook">{row.hookpoint}</span>/<b>{row.latent}</b></a></th>
-      <td class="n">{short(row.density)}</td>
-      <td class="n">{short(row.max)}</td>
       <td class="text">
         {row.explanation ? <a class="plain" href={to}><Text text={row.explanation} /></a> : <span class="nothing">not explained</span>}
         {row.kinds.map((kind) => <span class="tag">{kind}</span>)}
       </td>
+      <td class="n">{short(row.density)}</td>
+      <td class="n">{short(row.max)}</td>
       {columns.map((key) => {
         const score = row.scores[key];
         return (
@@ -105,7 +105,6 @@ export function Overview({ run, route }: ViewProps) {
   useKeys({
     j: () => setAt(Math.min(at + 1, list.length - 1)),
     k: () => setAt(Math.max(at - 1, 0)),
-    ...(at >= 0 && list[at] ? { Enter: () => go(latentHref(id, list[at]!.hookpoint, list[at]!.latent, keep)) } : {}),
     "/": () => document.getElementById("filter")?.focus(),
     r: random,
   });
@@ -135,9 +134,9 @@ export function Overview({ run, route }: ViewProps) {
                 <thead>
                   <tr>
                     <Heading sort="latent" label="Latent" query={query} />
+                    <Heading sort="explanation" label="Explanation" query={query} />
                     <Heading sort="density" label="Density" query={query} title="Share of tokens at which it fires" />
                     <Heading sort="max" label="Max" query={query} title="Strongest activation" />
-                    <Heading sort="explanation" label="Explanation" query={query} />
                     {columns.map((c) => (
                       <>
                         <Heading sort={c.key} label={c.key} query={query} title={[c.judge, c.measure].filter(Boolean).join(", ")} />

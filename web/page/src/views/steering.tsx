@@ -12,7 +12,7 @@ export function Steering({ id, hookpoint, latent, max }: { id: string; hookpoint
   const [state, setState] = useState<{ busy?: boolean; fault?: Fault; said?: Steered }>({});
   const running = useRef<AbortController>();
   useEffect(() => () => running.current?.abort(), []);
-  const ask = () => {
+  const ask = (strength: number) => {
     running.current?.abort();
     const stop = (running.current = new AbortController());
     setState({ ...state, busy: true });
@@ -24,14 +24,14 @@ export function Steering({ id, hookpoint, latent, max }: { id: string; hookpoint
   return (
     <section aria-label="Steering">
       <h2>Steering</h2>
-      <form onSubmit={(e) => { e.preventDefault(); ask(); }}>
+      <form onSubmit={(e) => { e.preventDefault(); ask(strength); }}>
         <label class="block"><span>Prompt</span><textarea rows={2} value={prompt} onInput={(e) => setPrompt(e.currentTarget.value)} /></label>
         <label class="block"><span>Strength: {short(strength)} times its largest activation{max === null ? "" : ` = ${short(strength * max)}`}</span>
-          <input type="range" min="-4" max="4" step="0.1" value={strength} onInput={(e) => setStrength(Number(e.currentTarget.value))} onChange={ask} /></label>
+          <input type="range" min="-4" max="4" step="0.1" value={strength} onInput={(e) => setStrength(Number(e.currentTarget.value))} onChange={(e) => ask(Number(e.currentTarget.value))} /></label>
         <button type="submit" disabled={prompt === ""}>Continue the prompt</button>
       </form>
       <p role="status" class={state.busy ? "loading" : "unseen"}>{state.busy ? "The model writes …" : ""}</p>
-      {state.fault && <Failure fault={state.fault} again={ask} />}
+      {state.fault && <Failure fault={state.fault} again={() => ask(strength)} />}
       {state.said && (
         <div class="pair">
           <div><h3>Without</h3><pre><bdi>{state.said.without}</bdi></pre></div>
