@@ -59,7 +59,7 @@ function Graph({ circuit, nodes, edges, pinned, pin }: GraphProps) {
           );
         })}
         {[...nodes.values()].map(({ node, index, x, y }) => (
-          <g class={`node${index === pinned ? " pinned" : ""}${off(index) ? " off" : ""}`} role="button" tabIndex={0} aria-pressed={index === pinned} onClick={() => pin(index === pinned ? null : index)}
+          <g class={`node${index === pinned ? " pinned" : ""}${off(index) ? " off" : ""}`} role="button" tabindex={0} aria-pressed={index === pinned} onClick={() => pin(index === pinned ? null : index)}
              onKeyDown={(e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); pin(index === pinned ? null : index); } }}>
             <title>{`${node.hookpoint}: ${node.explanation ? visible(node.explanation) : "not explained"}`}</title>
             <rect x={x} y={y} width={box.width} height={box.height} rx="4" class={node.effect < 0 ? "negative" : ""} />

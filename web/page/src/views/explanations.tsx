@@ -16,13 +16,13 @@ function ScoreBlock({ score }: { score: Score }) {
       <h4>{score.scorer} <small>{score.judge}</small></h4>
       {score.value === null ? <Nothing>No score{score.failed > 0 ? `: all ${score.failed} judgements failed` : ""}.</Nothing> : (
         <>
-          <p><b class="big">{num(score.value)}</b> <span>{num(score.low)}–{num(score.high)}</span> <small>{score.measure}, n {whole(score.n)}</small></p>
+          <p><b class="big">{num(score.value)}</b> {score.low !== null && <span>{num(score.low)}–{num(score.high)}</span>} <small>{score.measure}, n {whole(score.n)}</small></p>
           <Bar score={score} shuffled={score.shuffled?.value} chance={score.chance} label={label} />
         </>
       )}
       <dl class="facts">
-        <dt>shuffled</dt><dd>{score.shuffled ? `${num(score.shuffled.value)} (${num(score.shuffled.low)}–${num(score.shuffled.high)})` : none}</dd>
-        <dt>excess</dt><dd>{excess === null ? none : signed(excess)}</dd>
+        <dt>shuffled</dt><dd>{score.shuffled ? num(score.shuffled.value) + (score.shuffled.low === null ? "" : ` (${num(score.shuffled.low)}–${num(score.shuffled.high)})`) : none}</dd>
+        <dt>excess</dt><dd>{excess === null ? none : signed(excess, 3)}</dd>
         {score.chance !== null && <><dt>chance</dt><dd>{num(score.chance)}</dd></>}
         {score.failed > 0 && <><dt class="bad">failed</dt><dd class="bad">{whole(score.failed)} judgements without a verdict</dd></>}
         {counts.length > 0 && <><dt>counts</dt><dd>{counts.map(([key, n]) => `${key} ${whole(n)}`).join(", ")}</dd></>}

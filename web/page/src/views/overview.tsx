@@ -18,7 +18,7 @@ function ScoreCell({ score, label }: { score?: RowScore; label: string }) {
   if (!score || score.value === null) return <td class="score"><span class="nothing">{score?.failed ? "failed" : "–"}</span></td>;
   return (
     <td class="score">
-      <b>{num(score.value)}</b> <small>{num(score.low)}–{num(score.high)}</small>
+      <b>{num(score.value)}</b> {score.low !== null && <small>{num(score.low)}–{num(score.high)}</small>}
       <Bar score={score} shuffled={score.shuffled} chance={score.chance} label={label} />
       <small>n {whole(score.n)}{score.failed > 0 && <span class="bad"> · {score.failed} failed</span>}</small>
     </td>
@@ -41,7 +41,7 @@ function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns:
         return (
           <>
             <ScoreCell score={score} label={key} />
-            <td class="n">{score && score.excess !== null && score.excess !== undefined ? signed(score.excess) : <span class="nothing">–</span>}</td>
+            <td class="n">{score && score.excess !== null && score.excess !== undefined ? signed(score.excess, 3) : <span class="nothing">–</span>}</td>
           </>
         );
       })}

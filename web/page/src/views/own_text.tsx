@@ -21,8 +21,8 @@ function useLatentsOf(run: string, text: string, hookpoint: string): State & { a
   useEffect(() => {
     if (text.trim() === "") return setState({});
     const stop = new AbortController();
+    setState((old) => ({ data: old.data, busy: true }));
     const timer = setTimeout(() => {
-      setState((old) => ({ data: old.data, busy: true }));
       post<OwnText>(address(["text"]), { text, hookpoint, run, page }, stop.signal).then(
         (data) => { if (!stop.signal.aborted) setState({ data }); },
         (error) => { if (!stop.signal.aborted) setState({ fault: error instanceof Fault ? error : new Fault(String(error)) }); },
@@ -96,7 +96,7 @@ export function OwnTextView({ run, route, session }: ViewProps) {
       <h1>Your text</h1>
       <label class="block"><span>Text</span><textarea rows={4} value={text} onInput={(e) => setText(e.currentTarget.value)} /></label>
       {run.hookpoints.length > 1 && <div class="fields"><Choice label="Hookpoint" value={hookpoint} options={run.hookpoints.map((h) => h.name)} change={(v) => setQuery({ hookpoint: v }, true)} /></div>}
-      <p role="status" class={busy ? "loading" : "unseen"}>{busy ? "The model reads …" : ""}</p>
+      <p role="status" aria-busy={busy} class={busy ? "loading" : "unseen"}>{busy ? "The model reads …" : ""}</p>
       {fault && <Failure fault={fault} again={again} />}
       {!data && !busy && !fault && <Nothing>Write something: the latents that fire at each token appear here.</Nothing>}
       {data && <div class={busy ? "stale" : undefined}><Found run={run} data={data} hookpoint={hookpoint} /></div>}
