@@ -130,7 +130,10 @@ TEST_F(ApiTest, TellsOneLatent) {
   for (const Json& explanation : latent["explanations"]) {
     ASSERT_EQ(explanation["scores"].size(), 2U);
     for (const Json& score : explanation["scores"]) {
-      EXPECT_EQ(score["per_decile"].size(), 10U);
+      ASSERT_EQ(score["per_decile"].size(), 10U);
+      std::uint64_t answered = 0;
+      for (const Json& decile : score["per_decile"]) answered += decile["n"].get<std::uint64_t>();
+      EXPECT_EQ(answered, score["counts"]["tp"].get<std::uint64_t>() + score["counts"]["fn"].get<std::uint64_t>());
       EXPECT_TRUE(score["shuffled"].contains("value"));
     }
   }
