@@ -157,6 +157,8 @@ TEST(ClientPace, GivesWayToABusyServerAndComesBack) {
   EXPECT_EQ(refused, 20);
   EXPECT_GE(client.slowdowns(), 1U);
   EXPECT_GT(client.pace(), 24U) << "it grew again";
+  EXPECT_EQ(client.totals().slowdowns, client.slowdowns());
+  EXPECT_EQ(client.totals().slowed_to, client.pace() < o.in_flight ? client.pace() : 0U);
   EXPECT_EQ(server.count(), 1220U);
 }
 
