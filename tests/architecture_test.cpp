@@ -13,8 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kOrder = {"base", "formats", "text",  "model", "sparse",  "index",  "examples",
-                                         "llm",  "explain", "score", "store", "circuit", "report", "app"};
+const std::vector<std::string> kOrder = {"base",  "formats",  "text",   "model",     "sparse",
+                                         "index", "examples", "llm",    "explain",   "score",
+                                         "store", "circuit",  "report", "dashboard", "app"};
 // Modules that must not include these although they stand above them: libtorch stays where it is needed.
 const std::vector<std::string> kTorchModules = {"model", "sparse", "circuit"};
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -104,6 +105,33 @@ bool run_for(const std::vector<std::string>& arguments, std::chrono::millisecond
   }
   *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return true;
+}
+
+Background::Background(const std::vector<std::string>& arguments) {
+  Pipe out;
+  child_ = ::fork();
+  if (child_ == 0) {
+    ::dup2(out.ends[1], STDOUT_FILENO);
+    ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);
+    execute(arguments);
+  }
+  ::close(out.ends[1]);
+  while (line_.find('\n') == std::string::npos && take(out.ends[0], line_)) {
+  }
+  ::close(out.ends[0]);
+  line_.resize(std::min(line_.find('\n'), line_.size()));
+}
+
+Background::~Background() {
+  if (child_ > 0) stop(SIGKILL);
+}
+
+int Background::stop(int signal) {
+  ::kill(child_, signal);
+  int status = 0;
+  ::waitpid(child_, &status, 0);
+  child_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 TemporaryFolder::TemporaryFolder(const std::string& name) {

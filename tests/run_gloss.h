@@ -27,6 +27,25 @@ Outcome run_gloss(const std::vector<std::string>& arguments, const RunOptions& o
 /// output goes nowhere.
 bool run_for(const std::vector<std::string>& arguments, std::chrono::milliseconds time, int* code);
 
+/// gloss that goes on while the test asks it things. What it writes to stderr goes nowhere.
+class Background {
+ public:
+  /// Waits for its first line on stdout.
+  explicit Background(const std::vector<std::string>& arguments);
+  ~Background();  // kills it, if it still runs
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  /// Without the end of the line; "" when it ended before.
+  const std::string& first_line() const { return line_; }
+  /// Sends the signal and waits for the end: the exit code, or 128 + signal.
+  int stop(int signal);
+
+ private:
+  int child_ = -1;
+  std::string line_;
+};
+
 /// A new empty folder below the build tree, removed when the object goes.
 class TemporaryFolder {
  public:

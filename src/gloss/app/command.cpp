@@ -29,6 +29,7 @@ const std::vector<Command>& table() {
       {"score", "score explanations on windows no explainer saw", setup_score},
       {"report", "write a static page, CSV and summary of a run", setup_report},
       {"show", "print one latent: explanation, scores, examples", setup_show},
+      {"serve", "browse runs in a web browser on this machine", setup_serve},
       {"circuit", "find the latents that carry a behaviour, from pairs of prompts, or ablate some", setup_circuit},
       {"compare", "set two explainers, of one run or two, against each other on the same windows", setup_compare},
       {"export", "write a run in the format of another tool", setup_export},

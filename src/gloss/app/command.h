@@ -41,6 +41,7 @@ Runner setup_score(CLI::App& cli);
 Runner setup_plan(CLI::App& cli);
 Runner setup_report(CLI::App& cli);
 Runner setup_show(CLI::App& cli);
+Runner setup_serve(CLI::App& cli);
 Runner setup_run(CLI::App& cli);
 Runner setup_doctor(CLI::App& cli);
 Runner setup_check(CLI::App& cli);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "gloss/app/example_options.h"
@@ -11,9 +12,8 @@
 #include "gloss/base/quantity.h"
 
 namespace gloss::app {
-namespace {
 
-std::vector<std::pair<std::string, std::string>> facts_of(const RunData& data, const ExampleSettings& settings) {
+std::vector<std::pair<std::string, std::string>> run_facts(const RunData& data, const ExampleSettings& settings) {
   std::vector<std::pair<std::string, std::string>> facts;
   const auto meta = [](const index::Reader& reader, const char* key) {
     const auto it = reader.metadata().find(key);
@@ -38,13 +38,24 @@ std::vector<std::pair<std::string, std::string>> facts_of(const RunData& data, c
   return facts;
 }
 
-}  // namespace
+std::function<examples::LatentExamples(std::string_view, LatentId)> example_source(const RunData& data,
+                                                                                   const ExampleSettings& settings) {
+  auto builders = std::make_shared<std::map<std::string, examples::Builder, std::less<>>>();
+  return [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
+    auto it = builders->find(hookpoint);
+    if (it == builders->end()) {
+      SilentReporter silent;  // what takes long was done when the windows were first drawn
+      it = builders->emplace(hookpoint, make_builder(data, data.index(std::string(hookpoint)), settings, silent)).first;
+    }
+    return it->second.build(latent);
+  };
+}
 
 report::RunData report_data(const RunData& data, const store::Store& store) {
   const ExampleSettings settings = kept_example_settings(store, data.run);
   report::RunData result = report::from_store(store);
   result.title = std::filesystem::absolute(data.run.root()).lexically_normal().filename().string();
-  result.facts = facts_of(data, settings);
+  result.facts = run_facts(data, settings);
   result.questions = question_options(settings);
   result.questions.detection_per_quantile = settings.options.test;  // however many were asked about, all can be shown
   result.tokenizer = data.tokenizer;
@@ -55,15 +66,7 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
     if (it == weights->end()) it = weights->emplace(hookpoint, data.weights(std::string(hookpoint))).first;
     return it->second ? &*it->second : nullptr;
   };
-  auto builders = std::make_shared<std::map<std::string, examples::Builder, std::less<>>>();
-  result.examples = [&data, settings, builders](std::string_view hookpoint, LatentId latent) {
-    auto it = builders->find(hookpoint);
-    if (it == builders->end()) {
-      SilentReporter silent;  // what takes long was done when the windows were first drawn
-      it = builders->emplace(hookpoint, make_builder(data, data.index(std::string(hookpoint)), settings, silent)).first;
-    }
-    return it->second.build(latent);
-  };
+  result.examples = example_source(data, settings);
   return result;
 }
 

@@ -112,6 +112,8 @@ void keep_example_settings(store::Store& store, const RunFolder& run, const Exam
                            run.results().string()));
 }
 
+bool has_example_settings(const store::Store& store) { return store.setting(kExamplesKey).has_value(); }
+
 ExampleSettings kept_example_settings(const store::Store& store, const RunFolder& run) {
   const std::optional<std::string> kept = store.setting(kExamplesKey);
   if (!kept)

@@ -51,6 +51,9 @@ void keep_example_settings(store::Store& store, const RunFolder& run, const Exam
 /// The settings kept. Errors: bad_input when nothing was explained yet.
 ExampleSettings kept_example_settings(const store::Store& store, const RunFolder& run);
 
+/// Whether any were kept: something was explained.
+bool has_example_settings(const store::Store& store);
+
 /// Keeps the fingerprint of what an explainer or judge does (model, prompts), or checks it against the one kept:
 /// results of two methods must not be mixed under one name. Errors: bad_input when it differs, unless `redo`.
 void keep_method(store::Store& store, const RunFolder& run, const std::string& name, const std::string& fingerprint,

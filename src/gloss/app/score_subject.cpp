@@ -216,6 +216,46 @@ std::vector<index::ScrambledFirings> Subject::fire(std::span<const TokenId> ids)
   return fired;
 }
 
+dashboard::TextReading Subject::read(const std::string& text, std::size_t most) const {
+  const Place& place = *place_;
+  dashboard::TextReading reading;
+  reading.tokens = data_->tokenizer.encode(text);
+  const std::size_t first = bos_ ? 1 : 0;
+  most = std::min<std::size_t>(most, model_.config().max_context - first);
+  reading.cut = reading.tokens.size() > most;
+  reading.tokens.resize(std::min(reading.tokens.size(), most));
+  reading.latents.resize(reading.tokens.size());
+  if (reading.tokens.empty()) return reading;
+  std::vector<TokenId> ids = reading.tokens;
+  if (bos_) ids.insert(ids.begin(), *bos_);
+  const sparse::Encoded encoded = place.coder.encode(model_.activations(ids, 1, std::span(&place.reads, 1))[0]);
+  for (std::size_t i = 0; i < reading.tokens.size(); ++i) {
+    if (special_[to_index(reading.tokens[i])]) continue;
+    for (std::uint64_t e = encoded.offsets[first + i]; e < encoded.offsets[first + i + 1]; ++e)
+      reading.latents[i].emplace_back(LatentId{encoded.latent[e]}, encoded.value[e]);
+  }
+  return reading;
+}
+
+dashboard::SteeredText Subject::continued(const std::string& prompt, LatentId latent, double strength,
+                                          std::uint32_t tokens) const {
+  const Place& place = *place_;
+  const std::span<const float> decoder = place.coder.decoder();
+  if (decoder.empty())
+    fail_input(options_.coder.sae, fmt::format("the coder of {} has no decoder to steer by", place.hookpoint));
+  const std::size_t width = place.coder.info().output_width;
+  const std::span<const float> row = decoder.subspan(std::size_t{to_index(latent)} * width, width);
+  std::vector<float> added(row.begin(), row.end());
+  const double scale = strength * place.reader.max(latent);
+  for (float& x : added) x = static_cast<float>(x * scale);
+  std::vector<TokenId> ids = data_->tokenizer.encode(prompt);
+  if (bos_) ids.insert(ids.begin(), *bos_);
+  model::SteeringOptions options = options_.steering;
+  options.tokens = tokens;
+  const model::Steering steering(model_, place.reconstructs, ids, 1, options);
+  return {texts_of(steering.clean()).front(), texts_of(steering.with(added)).front()};
+}
+
 std::vector<TokenId> Subject::ordinary_tokens() const {
   std::vector<TokenId> ordinary;
   const std::uint32_t count = std::min(data_->tokenizer.vocabulary_size(), model_.config().vocabulary);

@@ -13,6 +13,7 @@
 #include "gloss/app/coder_input.h"
 #include "gloss/app/run_data.h"
 #include "gloss/base/reporter.h"
+#include "gloss/dashboard/live_model.h"
 #include "gloss/index/scrambled.h"
 #include "gloss/model/steering.h"
 #include "gloss/model/subject_model.h"
@@ -55,6 +56,14 @@ class Subject {
   /// Which latents fire in texts of kScrambledTokens ids, behind the token that the run's contexts begin with, which is
   /// left aside. Shapes: ids [texts * kScrambledTokens]. Errors: those of the model.
   std::vector<index::ScrambledFirings> fire(std::span<const TokenId> ids) const;
+  /// What fires in a text of one's own, read as the run's contexts begin, at each token but that beginning; nothing at
+  /// special tokens. Texts are cut to `most` tokens. Errors: those of the tokenizer and the model.
+  dashboard::TextReading read(const std::string& text, std::size_t most) const;
+  /// The prompt continued by `tokens` most probable tokens, without and with `strength` times the latent's largest
+  /// activation times its decoder row added at every token. Errors: bad_input when the coder has no decoder; usage when
+  /// the texts do not fit the model's context, or there is no token.
+  dashboard::SteeredText continued(const std::string& prompt, LatentId latent, double strength,
+                                   std::uint32_t tokens) const;
   /// Tokens that are not special and that both the tokenizer and the model have.
   std::vector<TokenId> ordinary_tokens() const;
   /// Errors: bad_input when the coder has no decoder.

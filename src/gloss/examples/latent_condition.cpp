@@ -14,18 +14,17 @@
 namespace gloss::examples {
 
 struct LatentCondition::Node {
-  enum class What : std::uint8_t { any, all, negation, kind, alive, density, firings, max };
-  enum class Order : std::uint8_t { below, at_most, above, at_least };
+  enum class What : std::uint8_t { any, all, negation, test };
   What what{};
   std::vector<Node> parts;  // of any, all and negation
-  index::LatentKind kind{};
-  Order order{};
-  double number = 0.0;
+  Test test;
 };
 
 namespace {
 
 using Node = LatentCondition::Node;
+using Test = LatentCondition::Test;
+using Order = LatentCondition::Order;
 
 constexpr std::size_t kDeepest = 64;  // of brackets and negations, so that no text exhausts the stack
 
@@ -34,16 +33,17 @@ bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-std::optional<Node::What> number_named(std::string_view word) {
-  if (word == "density") return Node::What::density;
-  if (word == "firings") return Node::What::firings;
-  if (word == "max") return Node::What::max;
+std::optional<Test::What> number_named(std::string_view word) {
+  if (word == "density") return Test::What::density;
+  if (word == "firings") return Test::What::firings;
+  if (word == "max") return Test::What::max;
   return {};
 }
 
 class Parser {
  public:
-  Parser(std::string_view text, const LatentCondition::Fail& fail) : text_(text), fail_(fail) {}
+  Parser(std::string_view text, const LatentCondition::Fail& fail, std::span<const std::string> further)
+      : text_(text), fail_(fail), further_(further) {}
 
   Node whole() {
     Node node = any();
@@ -111,72 +111,103 @@ class Parser {
   Node atom() {
     const std::string_view word = peek_word();
     Node node;
+    node.what = Node::What::test;
+    Test& test = node.test;
     if (const auto number = number_named(word)) {
       at_ += word.size();
-      node.what = *number;
-      node.order = order();
-      node.number = this->number();
+      test.what = *number;
+      test.order = order();
+      test.number = this->number(false);
       return node;
     }
-    node.what = word == "alive" ? Node::What::alive : Node::What::kind;
+    if (const std::string_view name = further_named(); !name.empty()) {
+      at_ += name.size();
+      test.what = Test::What::further;
+      test.further = static_cast<std::size_t>(std::find(further_.begin(), further_.end(), name) - further_.begin());
+      test.order = order();
+      test.number = number(true);
+      return node;
+    }
+    test.what = word == "alive" ? Test::What::alive : Test::What::kind;
     if (word != "alive") {
       const auto kind = index::find_kind(word);
       if (!kind) refuse(unknown(word));
-      node.kind = *kind;
+      test.kind = *kind;
     }
     at_ += word.size();
     return node;
   }
-  static std::string unknown(std::string_view word) {
+  /// The further number whose name comes next, or "".
+  std::string_view further_named() const {
+    std::size_t end = at_;
+    while (end < text_.size() && (is_word(text_[end]) || text_[end] == '.')) ++end;
+    const std::string_view word = text_.substr(at_, end - at_);
+    return std::find(further_.begin(), further_.end(), word) == further_.end() ? std::string_view() : word;
+  }
+  std::string unknown(std::string_view word) const {
     std::vector<std::string> names = {"alive", "density", "firings", "max"};
     for (const index::KindInfo& kind : index::latent_kinds()) names.emplace_back(kind.name);
+    names.insert(names.end(), further_.begin(), further_.end());
     if (word.empty()) return fmt::format("wanted one of {}", fmt::join(names, ", "));
     const std::string nearest = nearest_name(std::string(word), names);
     return nearest.empty() ? fmt::format("'{}' is none of {}", word, fmt::join(names, ", "))
                            : fmt::format("'{}' is not known; did you mean '{}'?", word, nearest);
   }
-  Node::Order order() {
+  Order order() {
     const bool less = take('<');
     if (!less && !take('>')) refuse("wanted <, <=, > or >=");
     const bool equal = at_ < text_.size() && text_[at_] == '=';
     if (equal) ++at_;
-    if (less) return equal ? Node::Order::at_most : Node::Order::below;
-    return equal ? Node::Order::at_least : Node::Order::above;
+    if (less) return equal ? Order::at_most : Order::below;
+    return equal ? Order::at_least : Order::above;
   }
-  double number() {
+  double number(bool may_be_negative) {
     skip();
+    const char* wanted = may_be_negative ? "wanted a number" : "wanted a number from 0";
     double value = 0.0;
     const char* begin = text_.data() + at_;
     const auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), value);
-    if (error != std::errc() || !(value >= 0.0)) refuse("wanted a number from 0");
+    if (error != std::errc() || !(value >= 0.0 || (may_be_negative && value < 0.0))) refuse(wanted);
     at_ += static_cast<std::size_t>(end - begin);
-    if (at_ < text_.size() && is_word(text_[at_])) refuse("wanted a number from 0");
+    if (at_ < text_.size() && is_word(text_[at_])) refuse(wanted);
     return value;
   }
 
   std::string_view text_;
   const LatentCondition::Fail& fail_;
+  std::span<const std::string> further_;
   std::size_t at_ = 0, depth_ = 0;
 };
-
-bool compare(double value, Node::Order order, double with) {
-  switch (order) {
-    case Node::Order::below:
-      return value < with;
-    case Node::Order::at_most:
-      return value <= with;
-    case Node::Order::above:
-      return value > with;
-    case Node::Order::at_least:
-      return value >= with;
-  }
-  return false;
-}
 
 double ask(const std::function<double(LatentId)>& property, LatentId latent, std::string_view name) {
   if (!property)
     throw Error(ErrorKind::usage, "--latents", fmt::format("asks for {}, which is not known before a cache", name));
   return property(latent);
+}
+
+bool holds(const Test& test, LatentId latent, const LatentProperties& of) {
+  const auto compared = [&](const std::function<double(LatentId)>& property, std::string_view name) {
+    return LatentCondition::compare(ask(property, latent, name), test.order, test.number);
+  };
+  switch (test.what) {
+    case Test::What::alive:
+      return ask(of.firings, latent, "alive") > 0.0;
+    case Test::What::density:
+      return compared(of.density, "density");
+    case Test::What::firings:
+      return compared(of.firings, "firings");
+    case Test::What::max:
+      return compared(of.max, "max");
+    case Test::What::further:
+      throw std::logic_error("further numbers are asked for by rows() alone");
+    case Test::What::kind:
+      break;
+  }
+  if (test.kind == index::LatentKind::dead) return ask(of.firings, latent, "dead") == 0.0;
+  if (!of.is_kind)
+    throw Error(ErrorKind::usage, "--latents",
+                fmt::format("asks for '{}', which is not known before a cache", index::info(test.kind).name));
+  return of.is_kind(test.kind, latent);
 }
 
 bool holds(const Node& node, LatentId latent, const LatentProperties& of) {
@@ -188,22 +219,28 @@ bool holds(const Node& node, LatentId latent, const LatentProperties& of) {
       return std::all_of(node.parts.begin(), node.parts.end(), part);
     case Node::What::negation:
       return !part(node.parts.front());
-    case Node::What::alive:
-      return ask(of.firings, latent, "alive") > 0.0;
-    case Node::What::density:
-      return compare(ask(of.density, latent, "density"), node.order, node.number);
-    case Node::What::firings:
-      return compare(ask(of.firings, latent, "firings"), node.order, node.number);
-    case Node::What::max:
-      return compare(ask(of.max, latent, "max"), node.order, node.number);
-    case Node::What::kind:
+    case Node::What::test:
       break;
   }
-  if (node.kind == index::LatentKind::dead) return ask(of.firings, latent, "dead") == 0.0;
-  if (!of.is_kind)
-    throw Error(ErrorKind::usage, "--latents",
-                fmt::format("asks for '{}', which is not known before a cache", index::info(node.kind).name));
-  return of.is_kind(node.kind, latent);
+  return holds(node.test, latent, of);
+}
+
+LatentCondition::Rows rows_of(const Node& node, const std::function<LatentCondition::Rows(const Test&)>& test) {
+  if (node.what == Node::What::test) return test(node.test);
+  LatentCondition::Rows rows = rows_of(node.parts.front(), test);
+  if (node.what == Node::What::negation) {
+    for (std::uint8_t& row : rows) row ^= 1U;
+    return rows;
+  }
+  for (std::size_t i = 1; i < node.parts.size(); ++i) {
+    const LatentCondition::Rows more = rows_of(node.parts[i], test);
+    if (node.what == Node::What::all) {
+      for (std::size_t r = 0; r < rows.size(); ++r) rows[r] &= more[r];
+    } else {
+      for (std::size_t r = 0; r < rows.size(); ++r) rows[r] |= more[r];
+    }
+  }
+  return rows;
 }
 
 }  // namespace
@@ -219,14 +256,32 @@ bool LatentCondition::looks_like(std::string_view text) {
   return word == "not" || (index::find_kind(word) && (alone || is_space(text[end])));
 }
 
-LatentCondition LatentCondition::parse(std::string_view text, const Fail& fail) {
+bool LatentCondition::compare(double value, Order order, double with) {
+  switch (order) {
+    case Order::below:
+      return value < with;
+    case Order::at_most:
+      return value <= with;
+    case Order::above:
+      return value > with;
+    case Order::at_least:
+      return value >= with;
+  }
+  return false;
+}
+
+LatentCondition LatentCondition::parse(std::string_view text, const Fail& fail, std::span<const std::string> further) {
   LatentCondition condition;
-  condition.root_ = std::make_shared<const Node>(Parser(text, fail).whole());
+  condition.root_ = std::make_shared<const Node>(Parser(text, fail, further).whole());
   return condition;
 }
 
 bool LatentCondition::holds(LatentId latent, const LatentProperties& of) const {
   return examples::holds(*root_, latent, of);
+}
+
+LatentCondition::Rows LatentCondition::rows(const std::function<Rows(const Test&)>& test) const {
+  return rows_of(*root_, test);
 }
 
 }  // namespace gloss::examples

@@ -42,6 +42,8 @@ class Steering {
   /// the options say, found by doubling and bisection. Nothing when no multiple does (a direction without effect, or
   /// one whose effect ends below). Shapes: direction [width of the hookpoint], not zero.
   std::optional<Steered> steer(std::span<const float> direction) const;
+  /// Adds `vector` as it is at every token of prompt and continuation. Shapes: vector [width of the hookpoint].
+  Continuations with(std::span<const float> vector) const { return write(edit(vector, 1.0)); }
 
  private:
   std::vector<Edit> edit(std::span<const float> direction, double scale) const;

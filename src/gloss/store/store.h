@@ -69,6 +69,13 @@ struct KindRow {
   std::vector<std::pair<LatentId, double>> latents;
 };
 
+/// A reply that was kept, answer or failure, and what it is known to have cost.
+struct CallRow {
+  std::string hash, stage, provider, text, failure;  // "" = not said
+  std::uint64_t prompt_tokens = 0, completion_tokens = 0;
+  double dollars = 0.0;
+};
+
 struct StoreOptions {
   std::uint32_t busy_timeout_ms = 5'000;  // how long to wait for another process's lock
   std::uint64_t max_bytes = 0;            // the file grows no further; 0 = as the disk allows
@@ -124,6 +131,11 @@ class Store : public llm::ReplyCache {
   std::vector<ExplanationRow> explanations(std::string_view hookpoint, std::string_view explainer) const;
   std::optional<ExplanationRow> explanation(std::string_view hookpoint, LatentId latent,
                                             std::string_view explainer) const;
+  /// The same, one at a time, for runs too large to hold. `visit` must not ask the store again.
+  void each_explanation(std::string_view hookpoint, std::string_view explainer,
+                        const std::function<void(const ExplanationRow&)>& visit) const;
+  /// Of one latent, ordered by explainer.
+  std::vector<ExplanationRow> explanations_of(std::string_view hookpoint, LatentId latent) const;
 
   /// Replaces score and judgements of the same (hookpoint, latent, explainer, scorer, judge).
   /// Errors: bad_input when two judgements are of the same window.
@@ -132,6 +144,8 @@ class Store : public llm::ReplyCache {
   /// The same, one at a time, for runs too large to hold.
   void each_score(std::string_view hookpoint, std::string_view explainer, std::string_view scorer,
                   const std::function<void(const ScoreRow&)>& visit) const;
+  /// Of one latent, ordered by explainer, scorer, judge.
+  std::vector<ScoreRow> scores_of(std::string_view hookpoint, LatentId latent) const;
   /// Ordered by window position.
   std::vector<score::Judgement> judgements(std::string_view hookpoint, LatentId latent, std::string_view explainer,
                                            std::string_view scorer, std::string_view judge) const;
@@ -163,6 +177,9 @@ class Store : public llm::ReplyCache {
   std::vector<CostRow> costs() const;
   /// Sum of what was asked about one latent.
   CostRow cost_of(std::string_view hookpoint, LatentId latent) const;
+  /// What was asked about one latent: the calls behind its explanations and judgements and those that it was charged
+  /// for, in the order in which they were made, at most `most`.
+  std::vector<CallRow> calls_of(std::string_view hookpoint, LatentId latent, std::size_t most) const;
 
  private:
   struct Impl;

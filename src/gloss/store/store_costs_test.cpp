@@ -49,6 +49,47 @@ TEST(StoredCosts, AreSummedByStageAndProviderAndByLatent) {
   EXPECT_EQ(store.cost_of("layer.9", LatentId{3}).replies, 0U);
 }
 
+TEST(StoredCosts, CallsOfALatentAreThoseItWasChargedForAndThoseItsRowsNameOnceEach) {
+  const TestFolder folder;
+  Store store(folder.file());
+  EXPECT_TRUE(store.calls_of("layer.0", LatentId{3}, 10).empty());
+  store.set_stage("explain", "layer.0");
+  store.put(paid('a', 3, "here", 0.5));
+  store.put(paid('a', 3, "here", 0.25));  // asked again
+  store.put(paid('b', 4, "here", 1.0));
+  llm::Reply kept = paid('c', -1, "", 0.0);  // of a run without accounts
+  kept.text = std::string(1000, 'c');        // is packed
+  store.put(kept);
+  llm::Reply refused = paid('d', 3, "there", 2.0);
+  refused.failure = "the model refused";
+  store.put(refused);
+  store.put_explanation({"layer.0", "default", {LatentId{3}, "a text", "", "", std::string(32, 'a')}});
+  score::Judgement judgement;
+  judgement.start = 64;
+  judgement.call_hash = std::string(32, 'c');
+  store.put_score({"layer.0", "default", "detection", "judge", score::summarize(LatentId{3}, {&judgement, 1}, 10)},
+                  {judgement});
+  const std::vector<CallRow> calls = store.calls_of("layer.0", LatentId{3}, 10);
+  ASSERT_EQ(calls.size(), 3U);
+  EXPECT_EQ(calls[0].hash, std::string(32, 'a'));
+  EXPECT_EQ(calls[0].stage, "explain");
+  EXPECT_EQ(calls[0].provider, "here");
+  EXPECT_EQ(calls[0].text, "yes");
+  EXPECT_EQ(calls[0].prompt_tokens, 200U);
+  EXPECT_DOUBLE_EQ(calls[0].dollars, 0.75);
+  EXPECT_EQ(calls[1].text, std::string(1000, 'c'));
+  EXPECT_EQ(calls[1].provider, "");
+  EXPECT_EQ(calls[1].completion_tokens, 10U);
+  EXPECT_EQ(calls[2].failure, "the model refused");
+  EXPECT_EQ(store.calls_of("layer.0", LatentId{3}, 2).size(), 2U);
+  EXPECT_TRUE(store.calls_of("layer.9", LatentId{3}, 10).empty());
+  const std::vector<ScoreRow> scores = store.scores_of("layer.0", LatentId{3});
+  ASSERT_EQ(scores.size(), 1U);
+  EXPECT_EQ(scores[0].scorer, "detection");
+  EXPECT_EQ(store.explanations_of("layer.0", LatentId{3}).at(0).explanation.text, "a text");
+  EXPECT_TRUE(store.explanations_of("layer.0", LatentId{4}).empty());
+}
+
 TEST(StoredCosts, AFailureIsCountedAndNeverFoundNorTakesTheAnswersPlace) {
   const TestFolder folder;
   Store store(folder.file());

@@ -68,5 +68,7 @@ std::string packed_hash(std::string_view hash);
 std::string unpacked_hash(std::string_view stored, bool is_blob);
 /// The hash in two columns' worth of a query: NULL gives "".
 std::string hash_column(const Query& query, int column);
+/// A reply's text, unpacked. Errors: bad_input when it cannot be; `where` names the file.
+std::string reply_text(const Query& query, int column, const std::string& where);
 
 }  // namespace gloss::store

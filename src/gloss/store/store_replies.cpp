@@ -97,6 +97,10 @@ std::string hash_column(const Query& query, int column) {
   return unpacked_hash(query.bytes(column), blob);
 }
 
+std::string reply_text(const Query& query, int column, const std::string& where) {
+  return query.is_blob(column) ? decompressed(query.bytes(column), where) : std::string(query.bytes(column));
+}
+
 std::int64_t Store::Impl::find_call(std::string_view hash) {
   if (last_call != 0 && hash == last_hash) return last_call;
   constexpr const char* kFind = "SELECT id FROM call WHERE hash = ?1";
@@ -166,8 +170,7 @@ std::optional<llm::Reply> Store::find(std::string_view hash) {
               call);
   if (!query.next() || !query.bytes(1).empty()) return std::nullopt;
   llm::Reply reply;
-  const bool packed = query.is_blob(0);
-  reply.text = packed ? decompressed(query.bytes(0), impl_->db.name()) : std::string(query.bytes(0));
+  reply.text = reply_text(query, 0, impl_->db.name());
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   reply.prompt_tokens = static_cast<std::uint32_t>(query.bounded(2, kMost, "reply.prompt_tokens"));
   reply.completion_tokens = static_cast<std::uint32_t>(query.bounded(3, kMost, "reply.completion_tokens"));

@@ -90,6 +90,17 @@ std::int64_t find_score(Database& db, const ScoreKey& key) {
   return query.next() ? query.integer(0) : 0;
 }
 
+/// Columns: latent, explainer, text, program, failure, call's hash.
+ExplanationRow read_explanation(const Query& query, const std::string& hookpoint) {
+  ExplanationRow row{hookpoint, std::string(query.bytes(1)), {}};
+  row.explanation.latent = read_latent_id(query, 0);
+  row.explanation.text = query.bytes(2);
+  row.explanation.program = query.bytes(3);
+  row.explanation.failure = query.bytes(4);
+  row.explanation.call_hash = hash_column(query, 5);
+  return row;
+}
+
 void insert_score(Database& db, const ScoreKey& key, const score::LatentScore& s) {
   const std::string per_quantile = pack_intervals(s.per_quantile);
   Query(
@@ -103,6 +114,12 @@ void insert_score(Database& db, const ScoreKey& key, const score::LatentScore& s
       s.recall.high, s.specificity.value, s.specificity.low, s.specificity.high, s.precision.value, s.precision.low,
       s.precision.high, s.f1, s.auc, std::as_bytes(std::span(per_quantile.data(), per_quantile.size())))
       .run();
+}
+
+/// An older file that may only be read has no such table.
+const char* measures_query(const Database& db) {
+  return db.pragma("user_version") >= 4 ? "SELECT name, value, low, high FROM measure WHERE score = ?1 ORDER BY name"
+                                        : "SELECT 0, 0.0, 0.0, 0.0 WHERE ?1 < 0";
 }
 
 void delete_score(Database& db, std::int64_t id) {
@@ -160,25 +177,32 @@ void Store::put_explanation(const ExplanationRow& row) {
   write.done();
 }
 
-std::vector<ExplanationRow> Store::explanations(std::string_view hookpoint, std::string_view explainer) const {
-  std::vector<ExplanationRow> rows;
+void Store::each_explanation(std::string_view hookpoint, std::string_view explainer,
+                             const std::function<void(const ExplanationRow&)>& visit) const {
   const std::optional<std::int64_t> explainer_id = impl_->filter_id(NameKind::explainer, explainer);
-  if (!explainer_id) return rows;
+  if (!explainer_id) return;
   for (const auto& [id, name] : impl_->hookpoints(hookpoint)) {
     Query query(impl_->db.kept("SELECT e.latent, n.text, e.text, e.program, e.failure, c.hash FROM explanation e "
                                "JOIN name n ON n.id = e.explainer LEFT JOIN call c ON c.id = e.call "
                                "WHERE e.hookpoint = ?1 AND (?2 = 0 OR e.explainer = ?2) ORDER BY e.latent, n.text"),
                 id, *explainer_id);
-    while (query.next()) {
-      ExplanationRow row{name, std::string(query.bytes(1)), {}};
-      row.explanation.latent = read_latent_id(query, 0);
-      row.explanation.text = query.bytes(2);
-      row.explanation.program = query.bytes(3);
-      row.explanation.failure = query.bytes(4);
-      row.explanation.call_hash = hash_column(query, 5);
-      rows.push_back(std::move(row));
-    }
+    while (query.next()) visit(read_explanation(query, name));
   }
+}
+
+std::vector<ExplanationRow> Store::explanations(std::string_view hookpoint, std::string_view explainer) const {
+  std::vector<ExplanationRow> rows;
+  each_explanation(hookpoint, explainer, [&](const ExplanationRow& row) { rows.push_back(row); });
+  return rows;
+}
+
+std::vector<ExplanationRow> Store::explanations_of(std::string_view hookpoint, LatentId latent) const {
+  std::vector<ExplanationRow> rows;
+  Query query(impl_->db.kept("SELECT e.latent, n.text, e.text, e.program, e.failure, c.hash FROM explanation e "
+                             "JOIN name n ON n.id = e.explainer LEFT JOIN call c ON c.id = e.call "
+                             "WHERE e.hookpoint = ?1 AND e.latent = ?2 ORDER BY n.text"),
+              impl_->find_name(NameKind::hookpoint, hookpoint), latent);
+  while (query.next()) rows.push_back(read_explanation(query, std::string(hookpoint)));
   return rows;
 }
 
@@ -233,10 +257,7 @@ void Store::each_score(std::string_view hookpoint, std::string_view explainer, s
                                              "WHERE s.hookpoint = ?1 AND (?2 = 0 OR s.explainer = ?2) "
                                              "AND (?3 = 0 OR s.scorer = ?3) ORDER BY s.latent, e.text, c.text, j.text",
                                              kScoreColumns));
-  // An older file that may only be read has no such table.
-  const bool measured = impl_->db.pragma("user_version") >= 4;
-  Statement measures(impl_->db, measured ? "SELECT name, value, low, high FROM measure WHERE score = ?1 ORDER BY name"
-                                         : "SELECT 0, 0.0, 0.0, 0.0 WHERE ?1 < 0");
+  Statement measures(impl_->db, measures_query(impl_->db));
   for (const auto& [id, name] : impl_->hookpoints(hookpoint)) {
     Query query(statement, id, *explainer_id, *scorer_id);
     while (query.next()) {
@@ -247,6 +268,25 @@ void Store::each_score(std::string_view hookpoint, std::string_view explainer, s
       visit(row);
     }
   }
+}
+
+std::vector<ScoreRow> Store::scores_of(std::string_view hookpoint, LatentId latent) const {
+  Statement statement(impl_->db, fmt::format("SELECT {} FROM score s JOIN name e ON e.id = s.explainer "
+                                             "JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge "
+                                             "WHERE s.hookpoint = ?1 AND s.latent = ?2 "
+                                             "ORDER BY e.text, c.text, j.text",
+                                             kScoreColumns));
+  Statement measures(impl_->db, measures_query(impl_->db));
+  std::vector<ScoreRow> rows;
+  Query query(statement, impl_->find_name(NameKind::hookpoint, hookpoint), latent);
+  while (query.next()) {
+    ScoreRow& row = rows.emplace_back(ScoreRow{std::string(hookpoint), impl_->name_text(query.integer(1)),
+                                               impl_->name_text(query.integer(2)), impl_->name_text(query.integer(3)),
+                                               read_score(query, impl_->db.name())});
+    Query found(measures, query.integer(24));
+    while (found.next()) row.score.measures.push_back({impl_->name_text(found.integer(0)), read_interval(found, 1)});
+  }
+  return rows;
 }
 
 std::vector<ScoreRow> Store::scores(std::string_view hookpoint, std::string_view explainer,

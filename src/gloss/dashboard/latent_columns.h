@@ -1,0 +1,76 @@
+#pragma once
+/// What the table keeps of one explainer. Private to the dashboard.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gloss/dashboard/latent_table.h"
+
+namespace gloss::dashboard {
+
+/// Texts of the rows one after another. Shapes: end [rows], the end of each row's text.
+struct TextColumn {
+  std::string bytes;
+  std::vector<std::uint64_t> end;
+
+  std::string_view at(std::size_t row) const {
+    const std::uint64_t begin = row == 0 ? 0 : end[row - 1];
+    return std::string_view(bytes).substr(begin, end[row] - begin);
+  }
+};
+
+/// Scores of one explainer under one key. Shapes: all [rows]; value NaN where there is none; shuffled empty when there
+/// is no baseline; chance empty when it is `usual_chance` everywhere.
+struct ScoreColumn {
+  std::vector<float> value, low, high, shuffled, chance;
+  std::vector<std::uint32_t> answered, failed;
+  float usual_chance = 0.5F;
+};
+
+struct LatentTable::Explainer {
+  std::string name;
+  TextColumn texts;
+  std::uint64_t count = 0;                    // rows with a text
+  std::map<std::size_t, ScoreColumn> scores;  // by key
+};
+
+/// The last few results, since a page is asked for many times.
+struct LatentTable::Caches {
+  template <class Value>
+  class Recent {
+   public:
+    explicit Recent(std::size_t most) : most_(most) {}
+    std::shared_ptr<const Value> find(const std::string& key) {
+      for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+        if (it->first != key) continue;
+        kept_.splice(kept_.begin(), kept_, it);
+        return it->second;
+      }
+      return nullptr;
+    }
+    void put(const std::string& key, std::shared_ptr<const Value> value) {
+      kept_.emplace_front(key, std::move(value));
+      if (kept_.size() > most_) kept_.pop_back();
+    }
+    void clear() { kept_.clear(); }
+
+   private:
+    std::size_t most_;
+    std::list<std::pair<std::string, std::shared_ptr<const Value>>> kept_;
+  };
+
+  std::shared_mutex texts;  // the explainers: one writes, many read
+  std::mutex mutex;         // what follows
+  Recent<Selection> selections{16};
+  Recent<std::vector<Row>> orders{12};
+};
+
+/// A part of a key of the caches, so that no two queries share one.
+inline std::string key_part(std::string_view text) { return std::to_string(text.size()) + ":" + std::string(text); }
+
+}  // namespace gloss::dashboard

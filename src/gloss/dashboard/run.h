@@ -1,0 +1,67 @@
+#pragma once
+/// A run as the dashboard has it: the table of its latents in memory, and the ways to what lies behind each of them.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gloss/base/reporter.h"
+#include "gloss/dashboard/latent_table.h"
+#include "gloss/examples/examples.h"
+#include "gloss/index/latent_weights.h"
+#include "gloss/report/run_data.h"
+#include "gloss/score/judge.h"
+#include "gloss/store/store.h"
+#include "gloss/text/token_file.h"
+#include "gloss/text/tokenizer.h"
+
+namespace gloss::dashboard {
+
+/// What is shown of a run. Callbacks are called by one thread at a time.
+struct RunInput {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> facts;  // in the order shown
+  std::vector<TableHookpoint> hookpoints;
+  std::map<std::string, index::LatentWeightsReader> weights;  // of the hookpoints that have them
+  std::unique_ptr<store::Store> store;
+  text::Tokenizer tokenizer;
+  text::TokenFile tokens;
+  std::uint32_t window = 32;         // W; divides the contexts
+  score::QuestionOptions questions;  // as the scores were made
+  /// The windows of a latent as explainers and scorers had them; none before anything was explained.
+  std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
+  /// Everything, for the figures; none before anything was explained.
+  std::function<report::RunData()> report;
+  std::map<std::string, std::filesystem::path> circuits;  // by name: circuit.json
+};
+
+/// Threads: the table, tokens, tokenizer and indexes by any; store and callbacks under lock().
+class Run {
+ public:
+  /// Errors: bad_input: files of the run that disagree.
+  Run(RunInput input, Reporter& reporter);
+
+  const RunInput& input() const { return input_; }
+  const LatentTable& table() const { return table_; }
+  LatentTable& table() { return table_; }
+  std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
+  store::Store& store() const { return *input_.store; }
+  /// How often each token of the vocabulary stands in the text. [V]
+  const std::vector<std::uint32_t>& token_counts() const;
+
+ private:
+  RunInput input_;
+  LatentTable table_;
+  mutable std::mutex mutex_;
+  mutable std::once_flag counted_;
+  mutable std::vector<std::uint32_t> token_counts_;
+};
+
+}  // namespace gloss::dashboard
