@@ -1,5 +1,6 @@
 // Draws every figure of a report: each <figure data-figure="NAME"> gets the Vega-Lite specification in
-// <script type="application/json" id="figure-NAME">. Nothing is loaded from anywhere.
+// <script type="application/json" id="figure-NAME">. The page of gloss serve calls window.glossFigure instead. Nothing is
+// loaded from anywhere, and expressions are interpreted: no code is made of them.
 import embed from "vega-embed";
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -10,12 +11,10 @@ const loader = {
   sanitize: () => Promise.reject(new Error("a figure of a report loads nothing")),
 };
 
-async function draw(figure) {
-  const name = figure.dataset.figure;
-  const place = figure.querySelector(".drawing");
-  const spec = JSON.parse(document.getElementById(`figure-${name}`).textContent);
+async function draw(place, spec, name, options) {
   try {
-    await embed(place, spec, {
+    return await embed(place, spec, {
+      ast: true,
       actions: { export: { png: true, svg: true }, source: true, compiled: false, editor: false },
       downloadFileName: name,
       loader,
@@ -23,12 +22,18 @@ async function draw(figure) {
       theme: dark.matches ? "dark" : undefined,
       config: { background: "transparent" },
       tooltip: { sanitize: (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`) },
+      ...options,
     });
   } catch (error) {
     place.textContent = `This figure cannot be drawn: ${error.message}`;
   }
 }
 
-const drawAll = () => document.querySelectorAll("figure[data-figure]").forEach(draw);
+const drawAll = () =>
+  document.querySelectorAll("figure[data-figure]").forEach((figure) => {
+    const name = figure.dataset.figure;
+    draw(figure.querySelector(".drawing"), JSON.parse(document.getElementById(`figure-${name}`).textContent), name);
+  });
+window.glossFigure = draw;
 drawAll();
 dark.addEventListener("change", drawAll);

@@ -1,0 +1,41 @@
+// The filter of the overview: fields of the address to what the server takes.
+import type { Params } from "./api";
+
+export const filterFields = ["where", "text", "token", "hookpoint", "explainer", "kind", "dmin", "dmax", "score", "smin", "smax"] as const;
+
+/** `kind` lists kinds wanted and, with a minus before them, not wanted. */
+export const kindsOf = (query: URLSearchParams) => (query.get("kind") ?? "").split(",").filter(Boolean);
+
+/** One condition of all of them. */
+export function condition(query: URLSearchParams): string {
+  const parts: string[] = [];
+  const range = (name: string, least: string | null, most: string | null) => {
+    if (least && Number.isFinite(Number(least))) parts.push(`${name}>=${Number(least)}`);
+    if (most && Number.isFinite(Number(most))) parts.push(`${name}<=${Number(most)}`);
+  };
+  range("density", query.get("dmin"), query.get("dmax"));
+  const score = query.get("score");
+  if (score) range(score, query.get("smin"), query.get("smax"));
+  for (const kind of kindsOf(query)) parts.push(kind.startsWith("-") ? `not ${kind.slice(1)}` : kind);
+  const raw = query.get("where")?.trim();
+  if (raw) parts.push(parts.length ? `(${raw})` : raw);
+  return parts.join(" and ");
+}
+
+export const filterParams = (query: URLSearchParams): Params => ({
+  where: condition(query),
+  text: query.get("text"),
+  token: query.get("token"),
+  hookpoint: query.get("hookpoint"),
+  explainer: query.get("explainer"),
+});
+
+/** The part of the address that a latent's page keeps, so that its links lead back to the same list. */
+export function kept(query: URLSearchParams): URLSearchParams {
+  const out = new URLSearchParams();
+  for (const key of [...filterFields, "sort", "desc"]) {
+    const value = query.get(key);
+    if (value) out.set(key, value);
+  }
+  return out;
+}

@@ -1,0 +1,162 @@
+// All latents of a run: filtered, sorted and paged by the server.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { address, get, useGet } from "../api";
+import { filterParams, kept } from "../filter";
+import { useKeys } from "../keys";
+import type { ViewProps } from "../main";
+import { Bar, Histogram } from "../parts/charts";
+import { Answer, Nothing } from "../parts/state";
+import { Text } from "../parts/tokens";
+import { go, href, latentHref, setQuery } from "../route";
+import { num, plain, short, signed, whole } from "../show";
+import type { Histograms, Latent, Rows, RowScore, Run } from "../types";
+import { columnsOf, Filters } from "./filters";
+
+const pageSize = 50;
+
+function ScoreCell({ score, label }: { score?: RowScore; label: string }) {
+  if (!score || score.value === null) return <td class="score"><span class="nothing">{score?.failed ? "failed" : "–"}</span></td>;
+  return (
+    <td class="score">
+      <b>{num(score.value)}</b> {score.low !== null && <small>{num(score.low)}–{num(score.high)}</small>}
+      <Bar score={score} shuffled={score.shuffled} chance={score.chance} label={label} />
+      <small>n {whole(score.n)}{score.failed > 0 && <span class="bad"> · {score.failed} failed</span>}</small>
+    </td>
+  );
+}
+
+function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns: string[]; at: boolean; query: URLSearchParams }) {
+  const to = latentHref(String(run.id), row.hookpoint, row.latent, query);
+  return (
+    <tr class={at ? "at" : undefined} data-at={at ? "" : undefined}>
+      <th scope="row"><a href={to}><span class="hook">{row.hookpoint}</span>/<b>{row.latent}</b></a></th>
+      <td class="text">
+        {row.explanation ? <a class="plain" href={to}><Text text={row.explanation} /></a> : <span class="nothing">not explained</span>}
+        {row.kinds.map((kind) => <span class="tag">{kind}</span>)}
+      </td>
+      <td class="n">{short(row.density)}</td>
+      <td class="n">{short(row.max)}</td>
+      {columns.map((key) => {
+        const score = row.scores[key];
+        return (
+          <>
+            <ScoreCell score={score} label={key} />
+            <td class="n">{score && score.excess !== null && score.excess !== undefined ? signed(score.excess, 3) : <span class="nothing">–</span>}</td>
+          </>
+        );
+      })}
+    </tr>
+  );
+}
+
+/** A heading that sorts. */
+function Heading({ sort, label, query, title }: { sort: string; label: string; query: URLSearchParams; title?: string }) {
+  const current = (query.get("sort") ?? "latent") === sort;
+  const down = query.get("desc") === "1";
+  const press = () => setQuery({ sort, desc: current ? (down ? "" : "1") : sort === "latent" || sort === "explanation" ? "" : "1", offset: "" });
+  return (
+    <th scope="col" aria-sort={current ? (down ? "descending" : "ascending") : undefined} title={title}>
+      <button type="button" onClick={press}>{label}<span aria-hidden="true">{current ? (down ? " ↓" : " ↑") : ""}</span></button>
+    </th>
+  );
+}
+
+function Facts({ run }: { run: Run }) {
+  return (
+    <details class="facts">
+      <summary>
+        <b>{run.name}</b>: {whole(run.latents)} latents of {run.hookpoints.length} hookpoint{run.hookpoints.length === 1 ? "" : "s"}
+      </summary>
+      <dl>{run.facts.map(([key, value]) => <><dt>{key}</dt><dd><Text text={plain(value)} /></dd></>)}
+        {run.hookpoints.map((h) => <><dt>{h.name}</dt><dd>{whole(h.alive)} of {whole(h.latents)} latents fire in {whole(h.tokens)} tokens</dd></>)}
+      </dl>
+    </details>
+  );
+}
+
+export function Overview({ run, route }: ViewProps) {
+  const { query } = route;
+  const id = String(run.id);
+  const filter = filterParams(query);
+  const offset = Math.max(0, Number(query.get("offset")) || 0);
+  const rows = useGet<Rows>(address(["runs", id, "latents"], {
+    ...filter, sort: query.get("sort"), desc: query.get("desc") === "1", offset, limit: pageSize,
+  }));
+  const histograms = useGet<Histograms>(address(["runs", id, "histograms"], filter));
+  const [at, setAt] = useState(-1);
+  const [said, setSaid] = useState("");
+  const table = useRef<HTMLTableElement>(null);
+  const list = rows.data?.rows ?? [];
+  const columns = columnsOf(run);
+  const keys = columns.map((c) => c.key);
+  const keep = kept(query);
+
+  useEffect(() => setAt(-1), [rows.data]);
+  useEffect(() => {
+    const row = table.current?.querySelector<HTMLElement>("tr[data-at]");
+    row?.scrollIntoView({ block: "nearest" });
+    row?.querySelector<HTMLElement>("a")?.focus({ preventScroll: true });
+  }, [at]);
+  const random = () =>
+    get<{ hookpoint: string; latent: number }>(address(["runs", id, "random"], filter)).then(
+      (found) => go(latentHref(id, found.hookpoint, found.latent, keep)),
+      (fault) => setSaid(String(fault.message)),
+    );
+  useKeys({
+    j: () => setAt(Math.min(at + 1, list.length - 1)),
+    k: () => setAt(Math.max(at - 1, 0)),
+    "/": () => document.getElementById("filter")?.focus(),
+    r: random,
+  });
+  const page = (to: number) => setQuery({ offset: to > 0 ? String(to) : "" });
+
+  return (
+    <>
+      <h1 class="unseen">Latents of {run.name}</h1>
+      <Facts run={run} />
+      <Filters run={run} query={query} />
+      <Answer asked={histograms} what="the histograms">
+        {(data) => (
+          <section class="histograms" aria-label="Histograms: all in the back, the chosen ones in front">
+            {data.histograms.map((h) => <Histogram label={h.name} edges={h.edges} all={h.all} chosen={h.chosen} log={h.log} />)}
+          </section>
+        )}
+      </Answer>
+      <div class="above">
+        <p role="status">{rows.data && `${whole(rows.data.total)} of ${whole(run.latents)} latents`} {said}</p>
+        <button type="button" onClick={random}>Random latent <kbd>r</kbd></button>
+      </div>
+      <Answer asked={rows} what="the latents">
+        {(data) => data.rows.length === 0 ? <Nothing>No latent meets this filter.</Nothing> : (
+          <>
+            <div class="scroll" tabIndex={0} role="region" aria-label="Table of latents">
+              <table class="latents" ref={table}>
+                <thead>
+                  <tr>
+                    <Heading sort="latent" label="Latent" query={query} />
+                    <Heading sort="explanation" label="Explanation" query={query} />
+                    <Heading sort="density" label="Density" query={query} title="Share of tokens at which it fires" />
+                    <Heading sort="max" label="Max" query={query} title="Strongest activation" />
+                    {columns.map((c) => (
+                      <>
+                        <Heading sort={c.key} label={c.key} query={query} title={[c.judge, c.measure].filter(Boolean).join(", ")} />
+                        <Heading sort={`${c.key}.excess`} label="excess" query={query} title={`${c.key} over the score of shuffled explanations`} />
+                      </>
+                    ))}
+                  </tr>
+                </thead>
+                <tbody>{data.rows.map((row, i) => <Row run={run} row={row} columns={keys} at={i === at} query={keep} key={`${row.hookpoint}/${row.latent}`} />)}</tbody>
+              </table>
+            </div>
+            <nav class="pages" aria-label="Pages of the table">
+              <button type="button" disabled={offset === 0} onClick={() => page(offset - pageSize)}>← before</button>
+              <span>{whole(offset + 1)}–{whole(offset + data.rows.length)} of {whole(data.total)}</span>
+              <button type="button" disabled={offset + pageSize >= data.total} onClick={() => page(offset + pageSize)}>after →</button>
+            </nav>
+          </>
+        )}
+      </Answer>
+      <p class="note">Bars: the score with its 95 % interval; the solid tick is the score of shuffled explanations, the dotted one chance. <a href={href(["run", id, "figures"])}>Figures of the run</a></p>
+    </>
+  );
+}

@@ -1,0 +1,286 @@
+// What a person does: filters, keys, links, faults, copying, quiz, own text, steering.
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+import { at, open, settled } from "./browser.mjs";
+
+let browser;
+let tab;
+before(async () => { browser = await open(); });
+after(() => browser.close());
+beforeEach(async () => {
+  Object.assign(browser.mock, { fail: "", delay: 0, posts: [], aborted: 0 });
+  await tab?.context().close();
+  tab = await browser.page();
+});
+
+const hash = () => tab.evaluate(() => decodeURIComponent(location.hash));
+const asked = (part) => tab.waitForRequest((request) => request.url().includes(part));
+
+test("fields become one condition, and stand in the address", async () => {
+  await tab.getByRole("spinbutton", { name: "Density from" }).fill("0.001");
+  await asked(`where=${encodeURIComponent("density>=0.001")}`);
+  await tab.getByRole("combobox", { name: "Score", exact: true }).selectOption("fuzz.excess");
+  await tab.getByRole("spinbutton", { name: "Score from" }).fill("0.1");
+  await tab.getByRole("button", { name: "positional", exact: true }).click();
+  const request = asked("positional+and+%28firings");
+  await tab.getByLabel("Condition").fill("firings>3 or max<2");
+  const where = new URL((await request).url()).searchParams.get("where");
+  assert.equal(where, "density>=0.001 and fuzz.excess>=0.1 and positional and (firings>3 or max<2)");
+  await settled(tab);
+  const link = await tab.evaluate(() => location.href);
+  await tab.goto("about:blank");
+  await tab.goto(link);
+  await settled(tab);
+  assert.equal(await tab.getByRole("spinbutton", { name: "Density from" }).inputValue(), "0.001");
+  assert.equal(await tab.getByLabel("Condition").inputValue(), "firings>3 or max<2");
+  await tab.getByRole("button", { name: "Clear the filter" }).click();
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0");
+});
+
+test("a press on a kind wants it, then leaves it out, then does not care", async () => {
+  const kind = tab.locator(".kind", { hasText: "positional" });
+  for (const want of ["?kind=positional", "?kind=-positional", ""]) {
+    await kind.click();
+    await settled(tab);
+    assert.equal(await hash(), `#/run/0${want}`);
+  }
+});
+
+test("a heading sorts, and sorts the other way", async () => {
+  const heading = () => tab.getByRole("columnheader", { name: "detection" });
+  for (const way of ["descending", "ascending"]) {
+    await heading().getByRole("button").click();
+    await settled(tab);
+    assert.equal(await heading().getAttribute("aria-sort"), way);
+  }
+  const values = (await tab.locator("tbody tr td:nth-of-type(4) b").allTextContents()).map(Number);
+  assert.ok(values.length > 20 && values.every((v, i) => i === 0 || v >= values[i - 1]), String(values));
+});
+
+test("pages follow each other to the last", async () => {
+  await tab.getByRole("button", { name: "after" }).click();
+  await settled(tab);
+  assert.match(await hash(), /offset=50/);
+  await at(tab, "#/run/0?offset=250");
+  assert.ok(await tab.getByRole("button", { name: "after" }).isDisabled());
+  assert.match(await tab.locator(".pages span").textContent(), /251–300 of 300/);
+});
+
+test("keys: rows, opening, next and previous latent, back, random, filter, help", async () => {
+  await tab.keyboard.press("j");
+  await tab.keyboard.press("j");
+  await tab.keyboard.press("k");
+  assert.equal(await tab.locator("tr.at th").textContent(), "layers.2/0");
+  await tab.keyboard.press("Enter");
+  await tab.waitForSelector("article.latent");
+  assert.equal(await hash(), "#/run/0/latent/layers.2/0");
+  await settled(tab);
+  await tab.keyboard.press("j");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0/latent/layers.2/1");
+  await tab.keyboard.press("k");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0/latent/layers.2/0");
+  await tab.keyboard.press("o");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0");
+  await tab.keyboard.press("/");
+  assert.equal(await tab.evaluate(() => document.activeElement.id), "filter");
+  await tab.keyboard.type("jkr?");
+  assert.equal(await tab.getByLabel("Words in the explanation").inputValue(), "jkr?");
+  await tab.getByLabel("Words in the explanation").fill("");
+  await tab.keyboard.press("Escape");
+  await tab.waitForTimeout(500);
+  await settled(tab);
+  await tab.keyboard.press("?");
+  await tab.getByRole("dialog", { name: "Keys" }).waitFor();
+  await tab.keyboard.press("Escape");
+  await tab.waitForFunction(() => !document.querySelector("dialog"));
+  await tab.keyboard.press("r");
+  await tab.waitForSelector("article.latent");
+  assert.equal(await tab.evaluate(() => location.hash), "#/run/0/latent/model%2Fh.0%3Fx%23y%252F/42");
+  await tab.waitForSelector("h1:has-text('model/h.0?x#y%2F')");
+});
+
+test("a failed request says what was found and wanted, and is asked again", async () => {
+  for (const [part, to] of [["latents?", "#/run/0?sort=max"], ["latents/layers.2/3", "#/run/0/latent/layers.2/3"], ["windows", "#/run/0/latent/layers.2/4"],
+    ["figures/", "#/run/0/figures"], ["circuits/", "#/run/0/circuits"], ["agreement", "#/run/0/quiz"]]) {
+    browser.mock.fail = part;
+    await at(tab, to);
+    const alert = tab.getByRole("alert").first();
+    assert.match(await alert.textContent(), /a disk <b>error<\/b>.*a disk.*look at the disk/, to);
+    browser.mock.fail = "";
+    while (await tab.getByRole("alert").count()) {
+      await tab.getByRole("button", { name: "Try again" }).first().click();
+      await tab.waitForTimeout(50);
+      await settled(tab);
+    }
+  }
+});
+
+test("a wrong condition shows what the server wants, and the page stays usable", async () => {
+  await tab.getByLabel("Condition").fill("densty<1");
+  await tab.getByRole("alert").first().waitFor();
+  assert.match(await tab.getByRole("alert").first().textContent(), /densty/);
+  await tab.getByLabel("Condition").fill("density<1");
+  await tab.waitForFunction(() => !document.querySelector("[role=alert]"));
+});
+
+test("while it loads the page says so, and a second question cancels the first", async () => {
+  browser.mock.delay = 400;
+  await tab.evaluate(() => { location.hash = "#/run/0?sort=max"; });
+  await tab.waitForTimeout(100);
+  assert.match(await tab.locator("main").textContent(), /Loading the latents/);
+  await tab.evaluate(() => { location.hash = "#/run/0?sort=firings"; });
+  await settled(tab);
+  assert.ok(browser.mock.aborted > 0, "nothing was cancelled");
+  assert.equal(await tab.getByRole("columnheader", { name: "Density" }).getAttribute("aria-sort"), null);
+});
+
+test("tokens tell their activation to pointer and keyboard", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17");
+  const window = tab.locator(".window").first();
+  await window.focus();
+  assert.match(await window.locator(".told").textContent(), /9 · peak/);
+  await tab.keyboard.press("ArrowRight");
+  assert.ok(await window.locator(".token.at").count());
+  assert.doesNotMatch(await window.locator(".told").textContent(), /peak/);
+  await tab.locator(".token.peak").nth(3).hover();
+  assert.match(await tab.locator(".token.peak").nth(3).getAttribute("title"), /9/);
+});
+
+test("windows: context, deciles, newlines and other random ones stand in the address", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17");
+  const request = asked("context=whole");
+  await tab.getByRole("combobox", { name: "Context" }).selectOption("whole");
+  await request;
+  await tab.getByRole("combobox", { name: "Which" }).selectOption("decile");
+  await tab.getByLabel("break at newlines").check();
+  await tab.getByRole("button", { name: "Other random ones" }).click();
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0/latent/layers.2/17?context=whole&by=decile&newlines=1&seed=1");
+  assert.ok(await tab.getByText("Decile 10, the strongest").isVisible());
+  assert.ok((await tab.locator(".tokens br").count()) > 0);
+});
+
+test("judgements: wrong ones first, by scorer, page by page", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17");
+  const states = () => tab.locator(".judged > p > b").allTextContents();
+  assert.deepEqual((await states()).slice(8, 14), ["✗ wrong", "✗ wrong", "? failed", "? failed", "? failed", "✓ right"]);
+  await tab.getByRole("navigation", { name: "Pages of judgements" }).getByRole("button", { name: "after" }).click();
+  await settled(tab);
+  assert.match(await tab.locator("section[aria-label=Judgements]").textContent(), /The window cannot be shown again/);
+  const request = asked("scorer=fuzz");
+  await tab.getByRole("combobox", { name: "Scorer" }).selectOption("fuzz");
+  await request;
+});
+
+test("calls are asked for when opened, and show prompts as text", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17");
+  const request = asked("/calls?");
+  await tab.getByText("Prompts and replies").click();
+  await request;
+  await settled(tab);
+  const calls = tab.locator("section[aria-label=Calls]");
+  assert.match(await calls.textContent(), /<script>window.__hit=1<\/script>.*The prompt is not stored/s);
+});
+
+test("copies as Markdown in which hostile text is only text", async () => {
+  await tab.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  await at(tab, "#/run/0/latent/layers.2/22");
+  await tab.getByRole("button", { name: "Copy as Markdown" }).click();
+  await tab.getByRole("button", { name: "copied" }).waitFor();
+  const text = await tab.evaluate(() => navigator.clipboard.readText());
+  assert.match(text, /^# layers\.2\/22 \(mock \\<run\\>\)/);
+  assert.ok(text.includes("\\|\\`\\*\\_\\#") && !text.includes("<script>"), text);
+  await tab.getByRole("button", { name: "JSON" }).click();
+  await tab.waitForTimeout(100);
+  assert.equal(JSON.parse(await tab.evaluate(() => navigator.clipboard.readText())).latent, 22);
+});
+
+test("a circuit: thresholds thin it out, a press pins, the table links", async () => {
+  await at(tab, "#/run/0/circuits");
+  const nodes = tab.locator("svg.graph .node");
+  assert.equal(await nodes.count(), 36);
+  await tab.getByRole("slider", { name: "Least effect of a node" }).fill("1.6");
+  assert.equal(await nodes.count(), 10);
+  await nodes.first().focus();
+  await tab.keyboard.press("Enter");
+  await tab.waitForSelector("svg.graph .node.pinned");
+  assert.match(await hash(), /pin=\d+/);
+  await tab.locator("table a").first().click();
+  await tab.waitForSelector("article.latent");
+});
+
+test("figures: the bundle is loaded here alone, and draws", async () => {
+  assert.equal(await tab.locator("script[src='/assets/figures.js']").count(), 0);
+  await at(tab, "#/run/0/figures");
+  await tab.waitForSelector(".drawing svg");
+  assert.match(await tab.locator(".drawing").textContent(), /<b>a/);
+  assert.deepEqual(tab.faults, []);
+});
+
+test("quiz: explain first, judge blind, see the truth", async () => {
+  await at(tab, "#/run/0/quiz/layers.2/17");
+  assert.ok(!(await tab.locator("main").textContent()).includes("words about"), "shows the explanation of others");
+  await tab.getByLabel("Your name").fill("Ada");
+  await tab.getByRole("textbox", { name: "Your explanation" }).fill("ends of <b>sentences");
+  await tab.getByRole("button", { name: "Keep it" }).click();
+  await tab.getByText("Kept as person:Ada").waitFor();
+  await settled(tab);
+  assert.equal(await tab.locator(".token.hot").count(), 0);
+  await tab.getByRole("group", { name: "Question 1", exact: true }).last().getByLabel("yes").check();
+  await tab.getByRole("group", { name: "Question 2", exact: true }).last().getByLabel("yes").check();
+  await tab.getByRole("button", { name: "Answer 2 of 4" }).click();
+  await tab.getByText("2 of 3 right").waitFor();
+  assert.deepEqual(browser.mock.posts.map((p) => p.body), [
+    { person: "Ada", text: "ends of <b>sentences" },
+    { person: "Ada", scorer: "detection", explainer: "person:Ada", id: "q1", answers: [true, true, null, null] },
+  ]);
+  assert.deepEqual(await tab.locator(".judged > p > b").allTextContents(), ["✓ right", "✗ wrong", "skipped", "skipped"]);
+});
+
+test("own text: tokens, latents of one, heat of one; a new text cancels the one before", async () => {
+  await at(tab, "#/run/0/text");
+  browser.mock.delay = 600;
+  await tab.getByLabel("Text", { exact: true }).fill("Lily had");
+  await tab.waitForTimeout(450);
+  await tab.getByLabel("Text", { exact: true }).fill("Lily had a cat");
+  await tab.waitForSelector(".pick");
+  assert.equal(await tab.locator(".pick").count(), 4);
+  assert.ok(browser.mock.aborted > 0, "nothing was cancelled");
+  browser.mock.delay = 0;
+  await tab.locator(".pick").nth(1).click();
+  assert.match(await tab.locator("h2").textContent(), /Latents at/);
+  await tab.getByRole("button", { name: "heat of latent 7" }).click();
+  assert.ok((await tab.locator(".token.hot").count()) > 0);
+  await tab.getByLabel("Text", { exact: true }).fill("this must fail");
+  await tab.getByText("a text that fails").waitFor();
+});
+
+test("steering shows both continuations as text", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17");
+  await tab.getByRole("slider", { name: "Strength" }).fill("2");
+  await tab.getByText("<b>2</b>").waitFor();
+  assert.ok(await tab.getByText("there was a cat").isVisible());
+});
+
+test("two explainers side by side", async () => {
+  await at(tab, "#/run/0/latent/layers.2/17?beside=1");
+  await tab.getByRole("combobox", { name: "Right" }).selectOption("contrastive");
+  assert.deepEqual(await tab.locator(".pair .explanation h3").allTextContents(), ["default", "contrastive"]);
+  assert.match(await hash(), /right=contrastive/);
+});
+
+test("the theme is switched and kept", async () => {
+  const ground = () => tab.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await tab.getByRole("button", { name: "Theme" }).click();
+  await tab.getByRole("button", { name: "Theme: light" }).click();
+  const dark = await ground();
+  assert.notEqual(light, dark);
+  await tab.reload();
+  await settled(tab);
+  assert.equal(await ground(), dark);
+});
