@@ -46,7 +46,7 @@ TEST(ClientBudget, RepliesCarryWhatTheyCost) {
 }
 
 /// Asks 40 things, a command at a time, until all are answered; gives the number of commands.
-int commands_until_done(ClientOptions o, MapCache& cache, double* most_dollars, std::uint64_t* most_tokens) {
+int commands_until_done(const ClientOptions& o, MapCache& cache, double* most_dollars, std::uint64_t* most_tokens) {
   for (int commands = 1; commands < 100; ++commands) {
     Client client(o, cache);
     int done = 0;
