@@ -80,6 +80,41 @@ TEST(Explanations, GoOutComeBackUnderAnotherNameAndScoreTheSame) {
   EXPECT_EQ(run_gloss({"check", run}).code, 0);
 }
 
+TEST(SaeDashboard, LatentsGoOutAreShownAndAreWrittenAgain) {
+  const TemporaryFolder folder("dashboard");
+  const std::string out = (folder.path() / "out").string(), again = (folder.path() / "again.json").string();
+  const std::vector<std::string> command = {"export",           cached_run().string(), out,
+                                            "--format",         "sae-dashboard",       "--latents",
+                                            "alive,random:150", "--sae-set",           "res"};
+  Outcome outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("150 latents written to 2 files"));
+  EXPECT_THAT(outcome.err, HasSubstr("not in sae-dashboard's files: explanations, scores"));
+  EXPECT_THAT(run_gloss(command).err, HasSubstr("is there already"));
+  const std::string file = out + "/layers.2/batch-1.json";
+  const auto batch = nlohmann::json::parse(content(file));
+  ASSERT_EQ(batch["features"].size(), 22U);
+  EXPECT_EQ(batch["layer"], 2);
+  const auto& feature = batch["features"][0];
+  EXPECT_EQ(feature["pos_str"].size(), 10U);
+  const auto& strongest = feature["activations"][0];
+  const auto at = strongest["qualifying_token_index"].get<std::size_t>();
+  EXPECT_EQ(strongest["values"][at], strongest["bin_max"]);
+  EXPECT_GT(strongest["bin_max"], 0.0);
+
+  const std::string latent = feature["feature_index"].dump();
+  outcome = run_gloss({"show", file, latent});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr(": latent " + latent + "\n"));
+  EXPECT_THAT(outcome.out, HasSubstr(">>"));
+  ASSERT_EQ(run_gloss({"export", file, again, "--format", "sae-dashboard"}).code, 0);
+  EXPECT_EQ(nlohmann::json::parse(content(again)), batch);
+  const auto one = nlohmann::json::parse(run_gloss({"show", file, latent, "--json"}).out);
+  EXPECT_EQ(one["features"], nlohmann::json::array({feature}));
+  EXPECT_EQ(run_gloss({"show", file, "999999"}).code, 3);
+  EXPECT_EQ(run_gloss({"show", file, "x"}).code, 2);
+}
+
 TEST(Delphi, WhatIsMissingIsNamed) {
   const TemporaryFolder folder("delphi-faults");
   Outcome outcome = run_gloss(

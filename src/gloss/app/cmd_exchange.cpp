@@ -10,6 +10,8 @@
 #include <string_view>
 
 #include "gloss/app/command.h"
+#include "gloss/app/example_options.h"
+#include "gloss/app/exchange.h"
 #include "gloss/app/explanation_lines.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_data.h"
@@ -28,15 +30,6 @@ namespace gloss::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct ExchangeOptions {
-  CommonOptions common;
-  std::string run, other, format, tokenizer, model_name, explainer;
-  std::vector<std::string> files;  // to import
-  std::vector<std::string> hookpoints;
-  std::uint32_t splits = 5;
-  std::uint64_t memory = std::uint64_t{1} << 30;
-};
 
 /// The table of formats. A function that is missing: this way is not known.
 using Exchange = int (*)(const ExchangeOptions&, Context&);
@@ -311,9 +304,10 @@ int import_neuronpedia(const ExchangeOptions& o, Context& context) {
   });
 }
 
-constexpr std::array<FormatRow, 3> kFormats{{{"delphi", export_delphi, import_delphi},
+constexpr std::array<FormatRow, 4> kFormats{{{"delphi", export_delphi, import_delphi},
                                              {"jsonl", export_lines, import_lines},
-                                             {"neuronpedia", nullptr, import_neuronpedia}}};
+                                             {"neuronpedia", nullptr, import_neuronpedia},
+                                             {"sae-dashboard", export_sae_dashboard, nullptr}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
   std::vector<std::string> known;
@@ -329,18 +323,23 @@ int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*wa
 
 Runner setup_export(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
-  cli.add_option("run", o->run, "run folder with a finished cache")->required();
-  cli.add_option("out", o->other, "folder (delphi) or file to write; nothing is replaced")->required();
+  cli.add_option("run", o->run, "run folder with a finished cache; for sae-dashboard also one of its files")
+      ->required();
+  cli.add_option("out", o->other, "folder (delphi, sae-dashboard) or file to write; nothing is replaced")->required();
   cli.add_option(
          "--format", o->format,
          "delphi: its activation cache, latents/HOOKPOINT in the folder; jsonl: explanations with their scores, one a "
-         "line")
+         "line; sae-dashboard: its batch-N.json, HOOKPOINT/batch-N.json in the folder")
       ->required();
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
+  cli.add_option("--latents", o->latents, std::string("for sae-dashboard: ") + kLatentsHelp);
+  cli.add_option("--sae-set", o->sae_set, "for sae-dashboard: name of the set of coders, of which a layer has one");
   cli.add_option("--splits", o->splits, "for delphi: files a hookpoint, delphi's n_splits")
       ->check(CLI::Range(1, 100'000));
   cli.add_option("--model-name", o->model_name,
-                 "for delphi: what it loads the tokenizer by; by default the name of the model's folder");
+                 "for delphi, what it loads the tokenizer by; for sae-dashboard, the model's id; by default the name "
+                 "of the model's folder");
+  add_seed(cli, o->common);
   return [o](Context& context) { return exchange(*o, context, &FormatRow::to); };
 }
 

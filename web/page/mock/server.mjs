@@ -55,7 +55,7 @@ function windows(row, query) {
   const count = row.firings === 0 ? 0 : Number(query.get("limit") ?? 20);
   const length = { wide: 128, whole: 256 }[query.get("context")] ?? 32;
   const seed = row.latent * 1000 + Number(query.get("seed") ?? 0) * 50;
-  return { max: 9, all: count, windows: Array.from({ length: count }, (_, i) => ({ context: 3 + i, start: 32 * i, document: i, decile: 10 - Math.floor((i * 10) / count), tokens: data.tokens(seed + i, length, { peak: 9 }), peak: 9 })) };
+  return { max: 9, all: row.firings, windows: Array.from({ length: count }, (_, i) => ({ context: 3 + i, start: 32 * i, document: i, decile: 10 - Math.floor((i * 10) / count), tokens: data.tokens(seed + i, length, { peak: 9 }), peak: 9 })) };
 }
 
 function latent(run, path, query, body) {

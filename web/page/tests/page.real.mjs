@@ -36,3 +36,34 @@ test("the views of a real run are sound, and none of their requests fails", asyn
   }
   assert.deepEqual(failures, []);
 });
+
+test("what a person says of a real run is kept: GLOSS_WRITE=1, on a run that may be changed", { skip: !process.env.GLOSS_WRITE }, async () => {
+  const tab = await browser.page({ path: "#/run/0?sort=explanation" });
+  const hash = await tab.locator("table.latents tbody th a").first().getAttribute("href");
+  await at(tab, hash.replace(/\?.*/, "").replace("/latent/", "/quiz/"));
+  await tab.getByLabel("Your name").fill("Tester");
+  await tab.getByRole("textbox", { name: "Your explanation" }).fill("words that <b>end</b> a sentence");
+  await tab.getByRole("button", { name: "Keep it" }).click();
+  await tab.getByText("Kept as person:Tester").waitFor();
+  await settled(tab);
+  const yes = tab.getByRole("radio", { name: "yes" });
+  for (let i = 0; i < (await yes.count()); i++) await yes.nth(i).check();
+  await tab.getByRole("button", { name: /^Answer \d+ of/ }).click();
+  await tab.getByText(/right · .* kept as person:Tester/).waitFor();
+  await sound(tab, "quiz");
+  await shoot(tab, "real-quiz-result");
+  await tab.getByRole("link", { name: "See the latent" }).click();
+  await tab.waitForSelector("article.latent");
+  await settled(tab);
+  assert.ok(await tab.getByText("words that <b>end</b> a sentence").first().isVisible());
+  assert.ok(await tab.getByRole("heading", { name: /^detection person:Tester/ }).isVisible());
+});
+
+test("a real model continues a prompt, steered", async (t) => {
+  const tab = await browser.page({ path: "#/run/0/latent/layers.2/17" });
+  if ((await tab.getByRole("heading", { name: "Steering" }).count()) === 0) return t.skip("no --model");
+  await tab.getByRole("button", { name: "Continue the prompt" }).click();
+  await tab.getByRole("heading", { name: "Without" }).waitFor();
+  const said = await tab.locator("section[aria-label=Steering] pre").allTextContents();
+  assert.ok(said.length === 2 && said.every((text) => text.length > 20), String(said));
+});

@@ -31,7 +31,9 @@ function Chosen({ place, choose, title, limit, context, seed, newlines }: { plac
     <div>
       <h3>{title}</h3>
       <Answer asked={asked} what="windows">
-        {(data) => choose !== "decile" ? <List windows={data.windows} max={data.max} newlines={newlines} /> : (
+        {(data) => <>
+          {data.all !== undefined && data.windows.length > 0 && <p class="note">{whole(data.windows.length)} of {whole(data.all)} windows</p>}
+          {choose !== "decile" ? <List windows={data.windows} max={data.max} newlines={newlines} /> : (
           data.windows.length === 0 ? <Nothing>It never fires.</Nothing> :
           [...new Set(data.windows.map((w) => w.decile ?? 0))].sort((a, b) => b - a).map((decile) => (
             <div>
@@ -40,6 +42,7 @@ function Chosen({ place, choose, title, limit, context, seed, newlines }: { plac
             </div>
           ))
         )}
+        </>}
       </Answer>
     </div>
   );
