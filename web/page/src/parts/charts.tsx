@@ -52,7 +52,7 @@ export function Curve({ deciles, label }: { deciles: Decile[]; label: string }) 
   if (known.length === 0) return null;
   const x = (d: number) => 12 + (d - 0.5) * 20;
   const y = (v: number) => 6 + 60 * (1 - Math.max(0, Math.min(1, v)));
-  const line = known.map((d, i) => `${i ? "L" : "M"}${x(d.decile)} ${y(d.value!)}`).join("");
+  const line = known.map((d, i) => `${i && known[i - 1]!.decile === d.decile - 1 ? "L" : "M"}${x(d.decile)} ${y(d.value!)}`).join("");
   const words = `${label} by decile: ` + known.map((d) => `${d.decile}: ${num(d.value)}`).join(", ");
   return (
     <svg class="curve" viewBox="0 0 216 84" role="img" aria-label={words}>

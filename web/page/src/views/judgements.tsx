@@ -17,7 +17,7 @@ function One({ judgement: j, max }: { judgement: Judgement; max: number | null }
   const sign = { failed: "?", right: "✓", wrong: "✗" }[state];
   return (
     <li class={`judged ${state}`}>
-      <p><b>{sign} {state}</b> · said {j.verdict}{j.probability !== null && ` (p ${num(j.probability)})`} · truth {j.fires === null ? "unknown" : j.fires ? "fires" : "silent"}
+      <p><b>{sign} {state}</b> · said {j.verdict}{j.probability !== null && ` (p(fires) ${num(j.probability)})`} · truth {j.fires === null ? "unknown" : j.fires ? "fires" : "silent"}
         {" "}<small>{[j.kind, j.decile ? `decile ${j.decile}` : "", j.scorer, j.judge, j.explainer, j.call && `call ${j.call.slice(0, 12)}`].filter(Boolean).join(" · ")}</small></p>
       {j.reason && <p class="note"><Text text={j.reason} /></p>}
       {j.window ? <Tokens tokens={j.window.tokens} max={max} label={`Judged window, ${state}`} /> : <Nothing>The window cannot be shown again.</Nothing>}

@@ -119,7 +119,8 @@ function Head({ data, place, run }: { data: Detail; place: Place; run: Run }) {
 /** The figure of this latent's judgements, drawn when it is opened. */
 function Outcomes({ place, data }: { place: Place; data: Detail }) {
   const [open, setOpen] = useState(false);
-  if (!data.explanations.some((e) => e.scores.length > 0)) return null;
+  const both = data.explanations.some(({ scores }) => ["detection", "fuzz"].every((name) => scores.some((s) => s.scorer === name && s.value !== null)));
+  if (!both) return null;
   return (
     <details onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>Judgements as a figure</summary>
