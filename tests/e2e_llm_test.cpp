@@ -135,6 +135,27 @@ TEST(LlmJob, WhatTheModelRefusesIsCountedAndTheRestGoesOn) {
   EXPECT_THAT(outcome.err, HasSubstr("%"));
 }
 
+TEST(LlmJob, ThePresetOfCircuitsIsItsFlags) {
+  const ScriptedServer server(
+      [](const Received&, std::size_t) { return gloss::llm::completion("[EXPLANATION]: a word of the story"); });
+  const TemporaryFolder folder("preset");
+  const std::string run = (folder.path() / "run").string();
+  copy_cached_run(run);
+  const std::vector<std::string> explain = {"explain", run, "--llm", server.url(), "--latents", "random:2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), explain.begin(), explain.end());
+    return run_gloss(more);
+  };
+  Outcome outcome = with({"--preset", "circuits"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("did you mean 'circuit'?"));
+  ASSERT_EQ(with({"--preset", "circuit"}).code, 0);
+  ASSERT_EQ(server.count(), 2U);
+  ASSERT_EQ(with({"--explainer", "cot+logits", "--tau", "0.7"}).code, 0);
+  EXPECT_EQ(server.count(), 2U) << "the same requests";
+  EXPECT_EQ(with({"--explainer", "cot+logits"}).code, 3) << "the run's marks are at 0.7";
+}
+
 TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
   const ScriptedServer server([](const Received& request, std::size_t) {
     if (windows_asked(request) > 0) return gloss::llm::completion("[1, 1, 1, 1, 1]");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -18,11 +19,13 @@
 
 #include "gloss/base/output_file.h"
 #include "gloss/base/random.h"
+#include "gloss/llm/client_testing.h"
 #include "gloss/llm/protocol.h"
 #include "gloss/llm/scripted_server.h"
 #include "gloss/store/store.h"
 #include "gloss/text/tokenizer.h"
 #include "run_gloss.h"
+#include "shared_run.h"
 
 namespace {
 
@@ -169,6 +172,91 @@ TEST(Providers, ThePlanIsWhatIsUsedAndWhatIsPaidIsNotPlannedAgain) {
     EXPECT_EQ(row_of(json::parse(outcome.out), "total", "judged by " + way)["calls"], 0.0);
     EXPECT_EQ(model.repeated(), 0U);
   }
+}
+
+TEST(Providers, EveryScorerIsPlannedAsItAsks) {
+  const ScriptedServer server([](const Received& r, std::size_t) {
+    if (r.path == "/v1/embeddings")
+      return gloss::llm::raw(R"({"data":[{"embedding":[1,2]}],"usage":{"prompt_tokens":3}})");
+    const json body = json::parse(r.body);
+    if (r.path == "/v1/chat/completions") {
+      const bool writes = body.dump().find("texts") != std::string::npos && body["max_tokens"] == 2048;
+      return gloss::llm::completion(writes ? R"(["a dog", "a cat"])" : "[1]");
+    }
+    const std::string prompt = body["prompt"];
+    const json read{{"tokens", {prompt.substr(0, 9), prompt.substr(9), "."}}, {"token_logprobs", {nullptr, -1, -1}}};
+    return gloss::llm::raw(json{{"choices", {{{"text", prompt + "."}, {"logprobs", read}}}}}.dump());
+  });
+  const TemporaryFolder folder("scorers");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  ASSERT_EQ(run_gloss({"explain", run, "--explainer", "pattern", "--latents", "random:6"}).code, 0);
+  const auto planned = [&](const std::string& scorer) {
+    return json::parse(run_gloss({"plan", run, "--scorer", scorer, "--latents", "random:6", "--shuffled", "0",
+                                  "--sample", "50", "--json"})
+                           .out);
+  };
+  struct Case {
+    const char* scorer;
+    const char* way;
+    std::vector<std::string> how;
+    std::size_t probes = 0;  // requests that find out what the server can do
+  };
+  const std::vector<std::string> by_text = {"--judge",   "llm",  "--llm",        server.url(),
+                                            "--answers", "text", "--per-prompt", "1"};
+  const std::vector<std::string> reads = {"--llm", server.url(), "--dialect", "openai-completions"};
+  const std::vector<Case> cases = {{"intruder", "text", by_text},
+                                   {"forced-choice", "text", by_text},
+                                   {"generation", "text", by_text},
+                                   {"surprisal", "probability", reads, 1},
+                                   {"embedding", "embeddings", {"--embedder", server.url()}}};
+  for (const Case& c : cases) {
+    const double calls = row_of(planned(c.scorer), c.scorer, c.way)["calls"];
+    const std::size_t before = server.count();
+    std::vector<std::string> score = {"score", run, "--scorer", c.scorer, "--shuffled", "none"};
+    score.insert(score.end(), c.how.begin(), c.how.end());
+    const Outcome outcome = run_gloss(score);
+    ASSERT_TRUE(outcome.code == 0 || outcome.code == 4) << c.scorer << outcome.err;
+    const auto used = static_cast<double>(server.count() - before - c.probes);
+    EXPECT_GT(used, 0.0) << c.scorer << outcome.err;
+    // Patterns differ in length from the words that stand for explanations; some requests are alike, and sent once.
+    EXPECT_NEAR(calls / used, 1.0, 0.05) << c.scorer;
+  }
+}
+
+TEST(Providers, ServersThatCannotReadTextsAreNamed) {
+  const ScriptedServer server(
+      [](const Received&, std::size_t) { return gloss::llm::raw(R"({"choices":[{"text":"x"}]})"); });
+  const TemporaryFolder folder("reads");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  ASSERT_EQ(run_gloss({"explain", run, "--explainer", "pattern", "--latents", "random:2"}).code, 0);
+  const Outcome outcome =
+      run_gloss({"score", run, "--scorer", "surprisal", "--llm", server.url(), "--dialect", "openai-completions"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("does not say how probable a given text is"));
+  EXPECT_EQ(server.count(), 1U);
+}
+
+TEST(Providers, WindowsNearInMeaningComeFromAServerOnce) {
+  // The vector of a text: how often each of four letters stands in it.
+  const ScriptedServer server([](const Received& r, std::size_t) {
+    const std::string text = json::parse(r.body)["input"];
+    json vector = json::array();
+    for (const char letter : {'e', 'a', 's', 't'}) vector.push_back(1 + std::count(text.begin(), text.end(), letter));
+    return gloss::llm::raw(json{{"data", {{{"embedding", vector}}}}, {"usage", {{"prompt_tokens", 7}}}}.dump());
+  });
+  const TemporaryFolder folder("semantic");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const std::vector<std::string> explain = {
+      "explain",     run,        "--explainer",     "pattern", "--latents",         "random:4",
+      "--negatives", "semantic", "--semantic-pool", "300",     "--embedding-model", server.url() + "#test-model"};
+  Outcome outcome = run_gloss(explain);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::size_t asked = server.count();
+  EXPECT_GE(asked, 300U);
+  outcome = run_gloss({"score", run, "--scorer", "detection"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("silent windows: semantic"));
+  EXPECT_EQ(server.count(), asked) << "every vector is kept";
 }
 
 /// Whether any file below `folder` holds `secret`.

@@ -27,7 +27,7 @@ namespace {
 
 struct ExplainCommand {
   CommonOptions common;
-  std::string run, explainer, latents = "all", prompts, written, of;
+  std::string run, explainer, latents = "all", prompts, written, of, preset;
   std::vector<std::string> hookpoints;
   ExampleSettings examples;
   LlmOptions llm;
@@ -332,7 +332,19 @@ std::vector<LatentId> select_latents(const ExplainCommand& o, const RunData& dat
                      properties_of(reader, hookpoint, &store));
 }
 
+/// What --preset sets, where the flags themselves do not say otherwise. circuit: as the article explained a circuit's
+/// latents (docs/methods.md, "Circuits").
+void apply_preset(ExplainCommand& o, const CLI::App& cli) {
+  constexpr float kTauOfCircuits = 0.7F;
+  if (o.preset.empty()) return;
+  const std::vector<std::string> known = {"circuit"};
+  if (o.preset != known.front()) fail_unknown_name("preset", o.preset, known);
+  if (cli.count("--explainer") == 0) o.explainer = "cot+logits";
+  if (cli.count("--tau") == 0) o.examples.tau = kTauOfCircuits;
+}
+
 int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
+  apply_preset(o, cli);
   const Chosen chosen = find_explainer(o);
   const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
   const RunFolder run(o.run);
@@ -435,6 +447,8 @@ Runner setup_explain(CLI::App& cli) {
       "pattern without --llm, default with it; activations, cot, logits and contrastive can be joined, as in "
       "cot+logits:" +
           names);
+  cli.add_option("--preset", o->preset,
+                 "circuit: chain of thought, promoted tokens and marks at 0.7, --explainer cot+logits --tau 0.7");
   cli.add_option("--explanations", o->written, "for human: a CSV of hookpoint,latent,text");
   cli.add_option(
       "--of", o->of,

@@ -11,6 +11,7 @@
 #include "gloss/app/example_options.h"
 #include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
+#include "gloss/app/plan_scorers.h"
 #include "gloss/app/prompt_counter.h"
 #include "gloss/app/run_data.h"
 #include "gloss/base/error.h"
@@ -20,7 +21,7 @@
 #include "gloss/llm/plan.h"
 #include "gloss/llm/protocol.h"
 #include "gloss/score/baselines.h"
-#include "gloss/score/llm_judge.h"
+#include "gloss/score/choice_questions.h"
 
 namespace gloss::app {
 namespace {
@@ -148,13 +149,38 @@ std::vector<LatentId> unscored(const Planning& p, const std::string& hookpoint, 
   return open;
 }
 
-/// Stands for the explanation of a latent that has none yet: as many tokens as those are expected to have.
-std::string stand_in(const Planning& p, LatentId latent) {
-  constexpr std::string_view kWords[] = {"words", "and", "names", "of", "a", "place", "or", "time", "in", "the"};
-  std::string text = std::to_string(to_index(latent));
-  for (std::size_t i = 0; static_cast<double>(p.data.tokenizer.encode(text).size()) < p.explanation_tokens; ++i)
-    text += fmt::format(" {}", kWords[i % std::size(kWords)]);
-  return text;
+/// The explanation of a latent, or what stands for one that it has not got yet: as many tokens as those are expected
+/// to have.
+explain::Explanation explanation_of(const Planning& p, const std::string& hookpoint, LatentId f) {
+  const auto kept = p.store ? p.store->explanation(hookpoint, f, p.method.name()) : std::nullopt;
+  if (kept && kept->explanation.ok()) return kept->explanation;
+  explain::Explanation explanation;
+  explanation.latent = f;
+  explanation.text = words_of(p.data.tokenizer, to_index(f), p.explanation_tokens);
+  return explanation;
+}
+
+/// Others' explanations, that forced-choice draws wrong answers from.
+struct Rivals {
+  std::vector<explain::Explanation> explanations;
+  std::vector<double> densities;  // [explanations]
+};
+Rivals rivals_of(const Planning& p, const std::string& hookpoint, const index::Reader& reader,
+                 const std::vector<LatentId>& latents) {
+  Rivals rivals;
+  for (const LatentId f : sampled(p, hookpoint, latents, "rivals")) {
+    rivals.explanations.push_back(explanation_of(p, hookpoint, f));
+    rivals.densities.push_back(reader.density(f));
+  }
+  return rivals;
+}
+
+PlannedAsking asking_of(const PlanCommand& o, const ExampleSettings& settings) {
+  PlannedAsking asking;
+  asking.per_prompt = o.per_prompt;
+  asking.prompts = o.prompts;
+  asking.window = settings.options.window;
+  return asking;
 }
 
 void plan_scoring(Planning& p, const std::string& hookpoint, const index::Reader& reader,
@@ -165,32 +191,39 @@ void plan_scoring(Planning& p, const std::string& hookpoint, const index::Reader
   const std::string shuffled = score::shuffled_name(name);
   const std::size_t judged = latents.size() - unscored(p, hookpoint, latents, shuffled, score::name_of(scorer)).size();
   const std::size_t baseline = std::min<std::size_t>(p.options.shuffled, latents.size());
-  const double more = static_cast<double>(baseline - std::min(baseline, judged));
+  // Intruders are found without any explanation: no baseline is asked about.
+  const double more =
+      scorer == score::Scorer::intruder ? 0.0 : static_cast<double>(baseline - std::min(baseline, judged));
   // A baseline's requests are as large as the latents' own.
   const std::vector<LatentId>& from = open.empty() ? latents : open;
   const std::vector<LatentId> some = sampled(p, hookpoint, from, score::name_of(scorer));
-  examples::Builder builder = make_builder(p.data, reader, p.settings, p.report);
+  ExampleSettings settings = p.settings;
+  if (score::wants_neighbours(scorer)) settings.options.negatives = examples::Negatives::neighbours;
+  examples::Builder builder = make_builder(p.data, reader, settings, p.report);
+  Rivals rivals;
+  if (scorer == score::Scorer::forced_choice) rivals = rivals_of(p, hookpoint, reader, latents);
+  const score::QuestionOptions asking = question_options(settings);
   for (const bool by_probability : {false, true}) {
     PromptCounter counter = make_counter(p);
-    score::LlmJudgeOptions judging{p.options.per_prompt, p.options.prompts};
-    judging.by_probability = by_probability;
-    score::LlmJudge judge(counter, p.data.tokenizer, p.data.tokens, judging);
+    const PlannedJudge planned =
+        planned_judge(scorer, by_probability, asking_of(p.options, settings), counter, p.data.tokenizer, p.data.tokens);
     for (const LatentId f : some) {
-      const examples::LatentExamples found = builder.build(f);
-      if (found.status != examples::Status::ok) continue;
-      explain::Explanation explanation;
-      explanation.latent = f;
-      explanation.text = stand_in(p, f);
-      if (const auto kept = p.store ? p.store->explanation(hookpoint, f, name) : std::nullopt;
-          kept && kept->explanation.ok())
-        explanation.text = kept->explanation.text;
-      judge.submit(scorer, explanation, score::make_questions(scorer, hookpoint, found, question_options(p.settings)),
-                   [](const std::vector<score::Judgement>&) {});
+      std::vector<score::Question> questions;
+      const explain::Explanation explanation = explanation_of(p, hookpoint, f);
+      if (planned.windows) {
+        const examples::LatentExamples found = builder.build(f);
+        if (found.status != examples::Status::ok) continue;
+        questions = score::make_questions(scorer, hookpoint, found, asking);
+        if (scorer == score::Scorer::forced_choice)
+          score::add_rivals(questions, hookpoint, explanation, reader.density(f), rivals.explanations, rivals.densities,
+                            asking);
+      }
+      planned.judge->submit(scorer, explanation, std::move(questions), [](const std::vector<score::Judgement>&) {});
     }
-    judge.run();
-    const double output = by_probability ? 1.0 : 2.0 * p.options.per_prompt + 2.0;  // "[1, 0, 0, 1, 0]"
+    planned.judge->run();
     Row& row = p.scores[2 * at + (by_probability ? 1 : 0)];
-    add_sample(p, row, counter.take(output), some.size(), static_cast<double>(open.size()) + more);
+    row.way = planned.way;
+    add_sample(p, row, counter.take(planned.output), some.size(), static_cast<double>(open.size()) + more);
   }
 }
 
@@ -243,7 +276,10 @@ nlohmann::json json_of(const PlanCommand& o, const Row& row) {
 
 void print(const Planning& p, Context& context) {
   std::vector<Row> rows = {p.explain};
-  rows.insert(rows.end(), p.scores.begin(), p.scores.end());
+  for (std::size_t i = 0; i < p.scores.size(); i += 2) {
+    rows.push_back(p.scores[i]);
+    if (p.scores[i + 1].way != p.scores[i].way) rows.push_back(p.scores[i + 1]);  // some scorers know one way only
+  }
   rows.insert(rows.end(), std::begin(p.totals), std::end(p.totals));
   if (p.options.json) {
     nlohmann::json json = nlohmann::json::array();
@@ -262,18 +298,8 @@ void print(const Planning& p, Context& context) {
     context.reporter.info("no prices are known: --prices IN,CACHED,OUT, or a provider that has them");
 }
 
-/// Their questions are made of other windows than a plan draws, or no language model judges them.
-void check_scorers(const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    const score::Scorer scorer = score::parse_scorer(name);
-    if (!score::is_balanced(scorer) || scorer == score::Scorer::neighbours)
-      throw Error(ErrorKind::usage, "", fmt::format("scorer '{}' cannot be planned yet", name),
-                  "detection, fuzz and its variants can");
-  }
-}
-
 int plan_command(PlanCommand& o, Context& context) {
-  check_scorers(o.scorers);
+  for (const std::string& scorer : o.scorers) score::parse_scorer(scorer);
   const explain::PromptMethod method = explain::PromptMethod::parse(o.explainer);
   const examples::LatentSpec spec = examples::LatentSpec::parse(o.latents);
   const RunFolder run(o.run);
@@ -304,8 +330,8 @@ int plan_command(PlanCommand& o, Context& context) {
              {}};
   p.explanation_tokens = tokens_of_explanation(o, method, store);
   for (const std::string& scorer : o.scorers) {
-    p.scores.push_back({scorer, fmt::format("text, {} a prompt", o.per_prompt)});
-    p.scores.push_back({scorer, "probabilities, 1 a prompt"});
+    p.scores.push_back({scorer, ""});
+    p.scores.push_back({scorer, ""});
   }
   for (const std::string& hookpoint : run.select_hookpoints(o.hookpoints)) {
     const index::Reader reader = data.index(hookpoint);
@@ -331,7 +357,7 @@ Runner setup_plan(CLI::App& cli) {
   auto o = std::make_shared<PlanCommand>();
   cli.add_option("run", o->run, "run folder with a finished cache")->required();
   cli.add_option("--explainer", o->explainer, "explainer that asks a language model");
-  cli.add_option("--scorer", o->scorers, "detection, fuzz");
+  cli.add_option("--scorer", o->scorers, "any that a language model or a server of embeddings answers");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
   cli.add_option("--latents", o->latents, kLatentsHelp);
   cli.add_option("--sample", o->sample, "latents whose prompts are built and counted, of each hookpoint")

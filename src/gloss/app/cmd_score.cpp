@@ -525,8 +525,8 @@ Runner setup_score(CLI::App& cli) {
       ->check(CLI::Range(1, 100));
   add_subject(cli, o->judging.subject);
   cli.add_option("--embedder", o->judging.embedder,
-                 "folder of the sentence encoder of embedding, a BERT such as all-MiniLM-L6-v2; by default the one the "
-                 "run was explained with");
+                 "folder of the sentence encoder of embedding, a BERT such as all-MiniLM-L6-v2, or URL#MODEL of an "
+                 "endpoint that speaks as OpenAI's /embeddings; by default the one the run was explained with");
   cli.add_option("--query-prefix", o->judging.query_prefix,
                  "text in front of explanations, for encoders trained with one");
   cli.add_option("--prompts", o->judging.prompts, "folder whose prompt files replace the built-in ones");

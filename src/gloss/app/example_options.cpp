@@ -49,7 +49,8 @@ void add_negatives(CLI::App& cli, ExampleSettings& settings) {
                  "silent windows nearest in meaning to the explain windows, for contrastive explainers; 0 = they see "
                  "random ones");
   cli.add_option("--embedding-model", settings.embedding_model,
-                 "folder of a BERT of sentence embeddings (all-MiniLM-L6-v2), for windows near in meaning");
+                 "folder of a BERT of sentence embeddings (all-MiniLM-L6-v2), or URL#MODEL of an endpoint that speaks "
+                 "as OpenAI's /embeddings, for windows near in meaning");
   cli.add_option("--semantic-pool", settings.semantic_pool,
                  "random windows of the run that are embedded, candidates of those near in meaning")
       ->check(CLI::Range(1U, 1U << 30));

@@ -45,7 +45,7 @@ bool LlmOptions::is_native() const { return url.starts_with(kNative); }
 
 std::uint32_t LlmOptions::at_once() const {
   if (in_flight > 0) return in_flight;
-  return is_native() ? kAtOnce : find_provider(*this).in_flight;
+  return is_native() || url.empty() ? kAtOnce : find_provider(*this).in_flight;
 }
 
 void add_llm(CLI::App& cli, LlmOptions& options) {
@@ -57,6 +57,9 @@ void add_llm(CLI::App& cli, LlmOptions& options) {
                  "model name there; the provider's, or the first one it lists by default");
   cli.add_option("--providers", options.providers,
                  "TOML file of providers; ~/.config/gloss/providers.toml by default, where there is one");
+  cli.add_option("--dialect", options.dialect,
+                 "how the server is spoken to: openai-chat, openai, openai-completions (no chat template; its servers "
+                 "may tell how probable a given text is), anthropic; the provider's by default");
   cli.add_option("--in-flight", options.in_flight,
                  "requests under way at once, at most; replies that a native model writes side by side; 0 = the "
                  "provider's number, or 16")
@@ -84,13 +87,17 @@ void add_llm(CLI::App& cli, LlmOptions& options) {
 }
 
 Provider find_provider(const LlmOptions& options) {
-  if (is_url(options.url)) return {"", options.url, "openai-chat", "", "", kAtOnce, 0.0, {}};
+  const auto spoken = [&](Provider row) {
+    if (!options.dialect.empty()) row.dialect = llm::find_dialect(options.dialect).name;
+    return row;
+  };
+  if (is_url(options.url)) return spoken({"", options.url, "openai-chat", "", "", kAtOnce, 0.0, {}});
   if (!options.providers.empty() && !std::filesystem::exists(options.providers))
     fail_input(options.providers, "no such file of providers");
   std::vector<std::string> known;
   for (Provider& row : read_providers(options.providers.empty() ? default_providers_file()
                                                                 : std::filesystem::path(options.providers))) {
-    if (row.name == options.url) return std::move(row);
+    if (row.name == options.url) return spoken(std::move(row));
     known.push_back(row.name);
   }
   fail_unknown_name("--llm", options.url, known);
@@ -213,6 +220,7 @@ std::string describe(const llm::Totals& t, std::uint64_t done, std::uint64_t tot
   if (t.cached_tokens > 0) text += fmt::format(" ({} cached)", count(t.cached_tokens));
   text += fmt::format(" and {} completion tokens", count(t.completion_tokens));
   if (t.computed_tokens > 0) text += fmt::format(", {} of them computed", count(t.computed_tokens));
+  if (t.slowed_to > 0) text += fmt::format(", the server is busy: {} at once", t.slowed_to);
   if (t.dollars > 0.0) text += fmt::format(", ${:.4f}", t.dollars);
   if (t.dollars > 0.0 && done > 0 && total > done)
     text += fmt::format(" of about ${:.2f}", t.dollars * static_cast<double>(total) / static_cast<double>(done));

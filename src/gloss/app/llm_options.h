@@ -17,6 +17,7 @@ namespace gloss::app {
 struct LlmOptions {
   std::string url, model;       // url: an endpoint, a provider's name, or native:DIR
   std::string providers;        // file of rows; "" = the user's own, where there is one
+  std::string dialect;          // "" = the provider's
   std::uint32_t in_flight = 0;  // 0 = the provider's
   std::string prices;           // "" = the provider's
   double most_dollars = 0.0;    // 0 = no limit

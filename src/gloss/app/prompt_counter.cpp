@@ -24,6 +24,7 @@ PromptCounter::PromptCounter(const text::Tokenizer& tokenizer, std::string model
 void PromptCounter::submit(const llm::Request& request, Callback done) {
   Asked asked{request.latent, "", request.messages.size(), paid_ && paid_(request)};
   for (const llm::Message& m : request.messages) asked.text += m.content + "\n";
+  if (request.is_read()) asked.text += request.choices.front();
   if (!known_.insert(hash_hex(std::as_bytes(std::span(asked.text)))).second) asked.paid = true;  // sent once
   asked_.push_back(std::move(asked));
   waiting_.push_back(std::move(done));

@@ -25,6 +25,7 @@ class RunFolder {
     return latents(hookpoint) / "statistics.safetensors";
   }
   std::filesystem::path embeddings() const { return root_ / "embeddings.safetensors"; }
+  std::filesystem::path embedding_replies() const { return root_ / "embeddings.db"; }  // of a server
   std::filesystem::path results() const { return root_ / "results.db"; }
   std::filesystem::path report() const { return root_ / "report"; }
   std::filesystem::path manifest(const std::string& stage) const { return root_ / "manifests" / (stage + ".json"); }

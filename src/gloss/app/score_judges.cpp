@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "gloss/app/embedding_endpoint.h"
 #include "gloss/base/error.h"
 #include "gloss/model/sentence_encoder.h"
 #include "gloss/score/pattern_judge.h"
@@ -15,6 +16,12 @@ namespace gloss::app {
 namespace {
 
 using score::Scorer;
+
+constexpr const char* kReadersHint =
+    "add --llm native:DIR, or an endpoint with --dialect openai-completions whose server repeats prompts with their "
+    "log-probabilities (vLLM, llama-cpp-python)";
+
+bool wants_reading(Scorer scorer) { return scorer == Scorer::surprisal || scorer == Scorer::intervention; }
 
 /// Who answers the scorers that have right and wrong answers: pattern or llm.
 std::string classifier_of(const JudgeOptions& o, const std::vector<store::ExplanationRow>& rows) {
@@ -82,37 +89,51 @@ Judges::Judges(const JudgeOptions& options, const std::vector<Scorer>& scorers,
                                       [](Scorer s) { return !score::is_ranking(s) && !score::is_experiment(s); });
   if (classifies) classifier_ = classifier_of(options, rows);
   for (const Scorer scorer : scorers) {
-    if ((kind(scorer) == Kind::surprisal || kind(scorer) == Kind::intervention) && !options.llm.is_native())
+    if (wants_reading(scorer) && options.llm.url.empty())
       throw Error(ErrorKind::usage, fmt::format("--scorer {}", score::name_of(scorer)),
-                  "wants a language model that says how probable a given text is, which endpoints do not",
-                  "add --llm native:DIR");
+                  "wants a language model that says how probable a given text is, and --llm names none", kReadersHint);
     if (kind(scorer) == Kind::generation && options.llm.url.empty())
       throw Error(ErrorKind::usage, "--scorer generation",
                   "wants a language model that writes texts, and --llm names none", "add --llm URL");
   }
-  if (wants(Kind::embedding)) {
-    if (options.embedder.empty())
-      throw Error(ErrorKind::usage, "--scorer embedding", "wants a model of sentence embeddings, and none is named",
-                  "name its folder with --embedder DIR, for example that of all-MiniLM-L6-v2");
-    embedder_ = folder_name(options.embedder);
-    embed_ = open_embedder(options.embedder, options.query_prefix, embedder_fingerprint_);
-  }
+  if (std::find(scorers.begin(), scorers.end(), Scorer::embedding) != scorers.end()) make_embedding(options, store);
   if (wants(Kind::pattern)) vocabulary_ = std::make_shared<const explain::Vocabulary>(data.tokenizer);
   const bool experiments = wants(Kind::generation) || wants(Kind::intervention);
   if (!wants(Kind::llm) && !wants(Kind::surprisal) && !wants(Kind::simulation) && !experiments) return;
   model_ = open_language_model(options.llm, store, common.thread_count());
+  for (const Scorer scorer : scorers) {
+    if (wants_reading(scorer) && !model_->reads_texts())
+      throw Error(ErrorKind::usage, fmt::format("--scorer {}", score::name_of(scorer)),
+                  fmt::format("{} does not say how probable a given text is", options.llm.url), kReadersHint);
+  }
   if (wants(Kind::llm)) llm_ = make_llm_judge(options, store, data, *model_, report);
   if (wants(Kind::surprisal))
     surprisal_ = std::make_unique<score::SurprisalJudge>(*model_, data.tokenizer, data.tokens, options.prompts);
   if (wants(Kind::simulation))
     simulation_ = std::make_unique<score::SimulationJudge>(
-        *model_, data.tokenizer, data.tokens, score::SimulationOptions{options.llm.is_native(), options.prompts});
+        *model_, data.tokenizer, data.tokens, score::SimulationOptions{model_->reads_texts(), options.prompts});
   if (experiments)
     subject_ = std::make_unique<Subject>(options.subject, data, common.seed, common.thread_count(), report);
   if (wants(Kind::generation)) make_generation(options, report);
   if (wants(Kind::intervention))
     intervention_ = std::make_unique<score::InterventionJudge>(
         *model_, [this](LatentId latent) { return subject_->steer(latent); }, options.subject.prompts, options.prompts);
+}
+
+void Judges::make_embedding(const JudgeOptions& options, store::Store& store) {
+  if (options.embedder.empty())
+    throw Error(ErrorKind::usage, "--scorer embedding", "wants a model of sentence embeddings, and none is named",
+                "name its folder with --embedder DIR, for example that of all-MiniLM-L6-v2, or an endpoint's URL");
+  if (!is_endpoint(options.embedder)) {
+    embedder_ = folder_name(options.embedder);
+    embed_ = open_embedder(options.embedder, options.query_prefix, embedder_fingerprint_);
+    return;
+  }
+  served_ = open_embedding_endpoint(options.embedder, store);
+  served_embedding_ =
+      std::make_unique<score::ServedEmbeddingJudge>(*served_, options.query_prefix, data_->tokenizer, data_->tokens);
+  embedder_ = served_->model();
+  embedder_fingerprint_ = served_embedding_->fingerprint();
 }
 
 void Judges::make_generation(const JudgeOptions& options, Reporter& report) {
@@ -134,7 +155,7 @@ void Judges::select(const std::string& hookpoint) {
 }
 
 Judges::Kind Judges::kind(Scorer scorer) const {
-  if (scorer == Scorer::embedding) return Kind::embedding;
+  if (scorer == Scorer::embedding) return served_ ? Kind::served_embedding : Kind::embedding;
   if (scorer == Scorer::surprisal) return Kind::surprisal;
   if (scorer == Scorer::generation) return Kind::generation;
   if (scorer == Scorer::intervention) return Kind::intervention;
@@ -147,6 +168,7 @@ std::string Judges::name(Scorer scorer) const {
     case Kind::pattern:
       return "pattern";
     case Kind::embedding:
+    case Kind::served_embedding:
       return "embedding:" + embedder_;
     case Kind::llm:
     case Kind::surprisal:
@@ -164,6 +186,7 @@ std::unique_ptr<score::Judge> Judges::make(Kind kind) const {
 }
 
 score::Judge& Judges::shared(Kind kind) {
+  if (kind == Kind::served_embedding) return *served_embedding_;
   if (kind == Kind::surprisal) return *surprisal_;
   if (kind == Kind::generation) return *generation_;
   if (kind == Kind::simulation) return *simulation_;
@@ -187,6 +210,7 @@ void Judges::keep_methods(const std::vector<Scorer>& scorers, store::Store& stor
         method = score::is_choice(scorer) ? llm_->fingerprint(scorer) : llm_->fingerprint() + way(scorer);
         break;
       case Kind::embedding:
+      case Kind::served_embedding:
         method = embedder_fingerprint_;
         break;
       case Kind::surprisal:

@@ -26,7 +26,7 @@ namespace gloss::app {
 struct JudgeOptions {
   std::string judge = "auto";  // pattern, llm or auto, of scorers with right and wrong answers
   std::string prompts;
-  std::string embedder, query_prefix;
+  std::string embedder, query_prefix;  // embedder: a folder, or an endpoint (embedding_endpoint.h)
   std::uint32_t per_prompt = 5;
   std::uint32_t texts = 10;  // that generation asks for
   LlmOptions llm;
@@ -37,7 +37,16 @@ struct JudgeOptions {
 /// the others answer from within run().
 class Judges {
  public:
-  enum class Kind : std::uint8_t { pattern, llm, embedding, surprisal, generation, intervention, simulation };
+  enum class Kind : std::uint8_t {
+    pattern,
+    llm,
+    embedding,
+    surprisal,
+    generation,
+    intervention,
+    simulation,
+    served_embedding
+  };
 
   /// `rows`: the explanations to be judged. Errors: usage: a scorer needs a model that is not named, or another kind of
   /// explanation; those of the models.
@@ -53,7 +62,7 @@ class Judges {
   /// As it is stored with the scores.
   std::string name(score::Scorer scorer) const;
   /// Whether every answer is paid for.
-  bool asks_model() const { return model_ != nullptr; }
+  bool asks_model() const { return model_ != nullptr || served_ != nullptr; }
   static bool answers_at_once(Kind kind) { return kind == Kind::pattern || kind == Kind::embedding; }
 
   /// A new judge of its own. Requires: answers_at_once(kind).
@@ -61,7 +70,7 @@ class Judges {
   /// Requires: not answers_at_once(kind).
   score::Judge& shared(Kind kind);
   /// Nothing when no model is asked.
-  llm::LanguageModel* model() { return model_.get(); }
+  llm::LanguageModel* model() { return model_ ? model_.get() : served_.get(); }
 
   /// Keeps the fingerprints of what answers each scorer (keep_method). What `way` says of a scorer, how it asks, is
   /// added to those of scorers with right and wrong answers and of simulation.
@@ -69,6 +78,7 @@ class Judges {
                     const std::function<std::string(score::Scorer)>& way, bool redo) const;
 
  private:
+  void make_embedding(const JudgeOptions& options, store::Store& store);
   void make_generation(const JudgeOptions& options, Reporter& report);
 
   const RunData* data_;
@@ -81,6 +91,8 @@ class Judges {
   std::unique_ptr<score::SimulationJudge> simulation_;
   std::unique_ptr<score::InterventionJudge> intervention_;
   score::EmbeddingJudge::Embed embed_;
+  std::unique_ptr<llm::LanguageModel> served_;  // of embeddings
+  std::unique_ptr<score::ServedEmbeddingJudge> served_embedding_;
   std::string embedder_, embedder_fingerprint_;
   std::shared_ptr<const explain::Vocabulary> vocabulary_;  // of the pattern judge
 };

@@ -140,6 +140,12 @@ const std::vector<Api::State::Route>& Api::State::routes() {
       {"GET",
        {"runs", "*", "circuits", "*"},
        [](State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
+      {"GET",
+       {"runs", "*", "compare"},
+       [](State& s, const Call& c) {
+         const std::string other = c.target.text("other");
+         return compare_json(s.run(c), other.empty() ? s.run(c) : *s.runs[s.number_of(other)], c.target);
+       }},
       {"GET", {"runs", "*", "agreement"}, [](State& s, const Call& c) { return agreement_json(s.run(c)); }},
       {"GET",
        {"runs", "*", "quiz", "*", "*"},

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gloss/dashboard/dashboard_testing.h"
+#include "gloss/score/paired.h"
 
 namespace gloss::dashboard {
 namespace {
@@ -130,7 +131,10 @@ TEST_F(ApiTest, TellsOneLatent) {
   for (const Json& explanation : latent["explanations"]) {
     ASSERT_EQ(explanation["scores"].size(), 2U);
     for (const Json& score : explanation["scores"]) {
-      EXPECT_EQ(score["per_decile"].size(), 10U);
+      ASSERT_EQ(score["per_decile"].size(), 10U);
+      std::uint64_t answered = 0;
+      for (const Json& decile : score["per_decile"]) answered += decile["n"].get<std::uint64_t>();
+      EXPECT_EQ(answered, score["counts"]["tp"].get<std::uint64_t>() + score["counts"]["fn"].get<std::uint64_t>());
       EXPECT_TRUE(score["shuffled"].contains("value"));
     }
   }
@@ -221,6 +225,30 @@ TEST_F(ApiTest, TellsCallsFiguresAndCircuits) {
   EXPECT_EQ(status("/runs/0/figures/..%2F..%2Fetc%2Fpasswd"), 404);
   EXPECT_THAT(json("/runs/0/circuits"), ElementsAre("pronouns"));
   EXPECT_EQ(json("/runs/0/circuits/pronouns")["name"], "</script>");
+}
+
+TEST_F(ApiTest, ComparesTwoExplanationsOnTheirCommonWindows) {
+  const Json told = json("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=human");
+  EXPECT_EQ(told["a"]["explainer"], "pattern");
+  EXPECT_EQ(told["b"]["text"], made_->made.store->explanation("layers.2", LatentId{3}, "human")->explanation.text);
+  ASSERT_EQ(told["scores"].size(), 2U);
+  for (const Json& score : told["scores"]) {
+    const std::string scorer = score["scorer"];
+    const auto a = made_->made.store->judgements("layers.2", LatentId{3}, "pattern", scorer, "pattern");
+    const auto b = made_->made.store->judgements("layers.2", LatentId{3}, "human", scorer, "pattern");
+    const score::Agreement wanted = score::match(a, b);
+    EXPECT_GT(wanted.windows(), 10U);
+    EXPECT_EQ(score["windows"], wanted.windows());
+    EXPECT_EQ(score["only_a"], wanted.only_a);
+    EXPECT_EQ(score["both_wrong"], wanted.both_wrong);
+    EXPECT_NEAR(score["p"].get<double>(), score::mcnemar(wanted.only_a, wanted.only_b), 1e-12);
+    EXPECT_TRUE(score["a"]["value"].is_number());
+  }
+  const Json same = json("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=pattern&other=0");
+  EXPECT_EQ(same["scores"][0]["only_a"], 0);
+  EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=nobody"), 404);
+  EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=human&other=7"), 404);
+  EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3"), 404);
 }
 
 TEST_F(ApiTest, WhatIsNotThereIs404AndWhatCannotBeReadIs400) {

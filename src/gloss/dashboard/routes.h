@@ -46,6 +46,10 @@ nlohmann::json latent_json(const Run& run, const Place& place);
 nlohmann::json windows_json(const Run& run, const Place& place, const Target& target);
 nlohmann::json judgements_json(const Run& run, const Place& place, const Target& target);
 
+// routes_compare.cpp
+/// Two explanations of one latent, of one run or of two, on the windows both were judged on.
+nlohmann::json compare_json(const Run& run, const Run& other, const Target& target);
+
 // routes_files.cpp
 nlohmann::json calls_json(const Run& run, const Target& target);
 /// The figures of a run, drawn once and kept. Threads: any.

@@ -18,7 +18,17 @@ Json interval_json(const score::Interval& i) {
   return {{"value", number(i.value)}, {"low", number(i.low)}, {"high", number(i.high)}};
 }
 
-Json score_json(const store::ScoreRow& row, const std::vector<store::ScoreRow>& all) {
+/// Answered judgements of each decile whose right answer is yes: what its accuracy is a share of.
+std::vector<std::uint64_t> answered_in(const std::vector<score::Judgement>& judgements, std::size_t deciles) {
+  std::vector<std::uint64_t> answered(deciles, 0);
+  for (const score::Judgement& j : judgements) {
+    if (j.truth && j.verdict != score::Verdict::failed && j.quantile >= 1 && j.quantile <= deciles)
+      ++answered[j.quantile - 1U];
+  }
+  return answered;
+}
+
+Json score_json(const store::ScoreRow& row, const std::vector<store::ScoreRow>& all, const store::Store& store) {
   const score::LatentScore& s = row.score;
   const score::Headline headline = score::headline(row.scorer, s);
   Json json = interval_json(headline.value);
@@ -35,10 +45,12 @@ Json score_json(const store::ScoreRow& row, const std::vector<store::ScoreRow>& 
       json["shuffled"] = interval_json(score::headline(other.scorer, other.score).value);
   }
   json["per_decile"] = Json::array();
+  const std::vector<std::uint64_t> answered = answered_in(
+      store.judgements(row.hookpoint, s.latent, row.explainer, row.scorer, row.judge), s.per_quantile.size());
   for (std::size_t i = 0; i < s.per_quantile.size(); ++i) {
     Json part = interval_json(s.per_quantile[i]);
     part["decile"] = i + 1;
-    part["n"] = nullptr;
+    part["n"] = answered[i];
     json["per_decile"].push_back(std::move(part));
   }
   json["counts"] = {{"tp", s.tp}, {"fp", s.fp}, {"tn", s.tn}, {"fn", s.fn}};
@@ -46,13 +58,13 @@ Json score_json(const store::ScoreRow& row, const std::vector<store::ScoreRow>& 
 }
 
 Json explanations_json(const std::vector<store::ExplanationRow>& explanations,
-                       const std::vector<store::ScoreRow>& scores) {
+                       const std::vector<store::ScoreRow>& scores, const store::Store& store) {
   Json all = Json::array();
   for (const store::ExplanationRow& e : explanations) {
     if (score::is_shuffled_name(e.explainer)) continue;
     Json own = Json::array();
     for (const store::ScoreRow& row : scores) {
-      if (row.explainer == e.explainer) own.push_back(score_json(row, scores));
+      if (row.explainer == e.explainer) own.push_back(score_json(row, scores, store));
     }
     Json json{{"explainer", e.explainer}, {"text", e.explanation.text}, {"scores", std::move(own)}};
     if (!e.explanation.ok()) json["failed"] = e.explanation.failure;
@@ -180,7 +192,8 @@ Json latent_json(const Run& run, const Place& place) {
   {
     const auto lock = run.lock();
     const std::vector<store::ScoreRow> scores = run.store().scores_of(place.name, place.latent);
-    json["explanations"] = explanations_json(run.store().explanations_of(place.name, place.latent), scores);
+    json["explanations"] =
+        explanations_json(run.store().explanations_of(place.name, place.latent), scores, run.store());
     json["kinds"] = kinds_json(run, place, run.store().kinds_of(place.name, place.latent));
     const store::CostRow cost = run.store().cost_of(place.name, place.latent);
     json["cost"] = {{"replies", cost.replies},

@@ -61,18 +61,18 @@ std::string line_of(const Dialect& dialect, const std::string& id, const std::st
 }
 
 /// The outcome that a line of results holds; nothing when it is no such line.
-std::optional<Outcome> outcome_of(const Dialect& dialect, const Json& line, const std::vector<std::string>& choices) {
+std::optional<Outcome> outcome_of(const Dialect& dialect, const Json& line, const Request& request) {
   if (const Json* response = member(line, "response")) {
     const Json* status = member(*response, "status_code");
     const Json* body = member(*response, "body");
     return dialect.read(status != nullptr && status->is_number_integer() ? status->get<long>() : 0,
-                        body == nullptr ? std::string() : dump(*body), choices);
+                        body == nullptr ? std::string() : dump(*body), request);
   }
   if (const Json* error = member(line, "error"))
     return failure(Ending::failed, shortened(dump(*error), kMessageLength));
   const Json* result = member(line, "result");
   if (result == nullptr) return std::nullopt;
-  if (const Json* message = member(*result, "message")) return dialect.read(200, dump(*message), choices);
+  if (const Json* message = member(*result, "message")) return dialect.read(200, dump(*message), request);
   if (const Json* error = member(*result, "error")) return failure(Ending::failed, server_message(dump(*error)));
   return failure(Ending::failed, fmt::format("the batch says {}", shortened(string_member(*result, "type"), 40)));
 }
@@ -129,7 +129,9 @@ BatchRead read_batch(const std::filesystem::path& file, const Dialect& dialect, 
     const std::optional<Id> id = parse_id(string_member(line, "custom_id"));
     if (!id)
       fail_input(where, "its custom_id is none that gloss writes", "wanted the results of a file of --batch-out");
-    std::optional<Outcome> outcome = outcome_of(dialect, line, id->choices);
+    Request request;
+    request.choices = id->choices;
+    std::optional<Outcome> outcome = outcome_of(dialect, line, request);
     if (!outcome) fail_input(where, "holds no result", "wanted the results of a batch, not its requests");
     if (cache.find(id->hash)) {
       ++read.known;

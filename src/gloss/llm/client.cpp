@@ -35,9 +35,7 @@ struct Job {
   std::string body;
   std::string hash;
   std::vector<LanguageModel::Callback> waiting;
-  std::vector<std::string> choices;
-  std::uint32_t max_tokens = 0;
-  std::int64_t latent = -1;
+  Request request;  // without its messages where reading the answer does not need them
   std::uint32_t tries = 0;
   std::uint64_t answers_at_first_try = 0;
   Clock::time_point first_sent, sent;
@@ -82,7 +80,7 @@ struct Client::Impl {
   Clock::time_point stop_by;
   TokenUse reserved;             // of what is on the wire
   double tokens_per_byte = 0.5;  // of prompts, at the most; learned from answers
-  std::optional<bool> probabilities, schemas;
+  std::optional<bool> probabilities, schemas, reads;
   bool running = false;
 
   Impl(ClientOptions o, ReplyCache& c, const BaseUrl& base)
@@ -105,7 +103,7 @@ struct Client::Impl {
   void release(Job& job);
   void start_ready();
   milliseconds time_to_wait() const;
-  Outcome outcome_of(const Exchange& exchange, std::span<const std::string> choices = {}) const;
+  Outcome outcome_of(const Exchange& exchange, const Request& request = {}) const;
   void count(const Job& job, Reply& reply);
   void take(const Exchange& exchange);
   void try_again(Job& job, const Exchange& exchange);
@@ -198,7 +196,7 @@ bool Client::Impl::find_in_cache(Job& job) {
 /// Sets aside what a request may cost; false when the budget does not allow it now, and `stop` when it never will.
 bool Client::Impl::reserve(Job& job) {
   const TokenUse worst{static_cast<double>(job.body.size()) * tokens_per_byte, 0.0, 0.0,
-                       static_cast<double>(job.max_tokens)};
+                       static_cast<double>(job.request.max_tokens)};
   const TokenUse all{reserved.prompt + worst.prompt, 0.0, 0.0, reserved.output + worst.output};
   const double tokens = static_cast<double>(totals.prompt_tokens + totals.completion_tokens);
   const bool dollars_left =
@@ -266,10 +264,10 @@ milliseconds Client::Impl::time_to_wait() const {
   return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(until - now));
 }
 
-Outcome Client::Impl::outcome_of(const Exchange& exchange, std::span<const std::string> choices) const {
+Outcome Client::Impl::outcome_of(const Exchange& exchange, const Request& request) const {
   Outcome outcome;
   if (exchange.fault == Fault::none) {
-    outcome = dialect->read(exchange.status, exchange.body, choices);
+    outcome = dialect->read(exchange.status, exchange.body, request);
     if (!exchange.redirect.empty()) outcome.reply.failure += fmt::format(" (it points to {})", exchange.redirect);
   } else {
     outcome.ending = exchange.fault == Fault::too_large ? Ending::failed : Ending::try_again;
@@ -283,7 +281,7 @@ Outcome Client::Impl::outcome_of(const Exchange& exchange, std::span<const std::
 void Client::Impl::count(const Job& job, Reply& reply) {
   reply.dollars = dollars(options.prices, use_of(reply));
   reply.provider = options.provider;
-  reply.latent = job.latent;
+  reply.latent = job.request.latent;
   totals.prompt_tokens += reply.prompt_tokens;
   totals.completion_tokens += reply.completion_tokens;
   totals.cached_tokens += reply.cached_tokens;
@@ -298,7 +296,7 @@ void Client::Impl::take(const Exchange& exchange) {
   Job& job = *static_cast<Job*>(exchange.tag);
   if (exchange.status != 0) ++answers;
   release(job);
-  Outcome outcome = outcome_of(exchange, job.choices);
+  Outcome outcome = outcome_of(exchange, job.request);
   count(job, outcome.reply);
   if (exchange.status == 429 || exchange.status == 503)
     pace.busy(job.sent, Clock::now());
@@ -391,9 +389,8 @@ void Client::submit(const Request& request, Callback done) {
     job = std::make_unique<Job>();
     job->body = std::move(body);
     job->hash = std::move(hash);
-    job->choices = request.choices;
-    job->max_tokens = request.max_tokens;
-    job->latent = request.latent;
+    job->request = request;
+    if (!request.is_read()) job->request.messages.clear();
     impl_->ready.push_back(job.get());
   }
   job->waiting.push_back(std::move(done));
@@ -420,7 +417,12 @@ void Client::run() {
   }
 }
 
-Totals Client::totals() const { return impl_->totals; }
+Totals Client::totals() const {
+  Totals totals = impl_->totals;
+  totals.slowdowns = impl_->pace.cuts();
+  if (impl_->pace.limit() < impl_->options.in_flight) totals.slowed_to = impl_->pace.limit();
+  return totals;
+}
 std::uint32_t Client::pace() const { return impl_->pace.limit(); }
 std::uint64_t Client::slowdowns() const { return impl_->pace.cuts(); }
 
@@ -454,12 +456,25 @@ bool Client::tells_probabilities() {
   return *known;
 }
 
+bool Client::reads_texts() {
+  std::optional<bool>& known = impl_->reads;
+  if (known) return *known;
+  Request request;
+  request.messages = {{"user", "Which colour has the sky?"}};
+  request.max_tokens = 1;
+  request.choices = {"The sky is blue."};
+  request.per_token = true;
+  known = impl_->dialect->echo &&
+          find_out("log-probabilities of prompts", request, [](const Reply& r) { return r.probabilities.size() == 1; });
+  return *known;
+}
+
 bool Client::follows_schemas() {
   std::optional<bool>& known = impl_->schemas;
   if (known) return *known;
   Request request;
   request.messages = {{"user", "Say hello."}};
-  request.max_tokens = 32;
+  request.max_tokens = 96;  // enough for a vocabulary of single letters, with white space
   request.schema =
       R"({"type":"object","properties":{"answers":{"type":"array","items":{"type":"integer","enum":[0,1]},)"
       R"("minItems":3,"maxItems":3}},"required":["answers"],"additionalProperties":false})";

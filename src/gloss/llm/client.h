@@ -63,6 +63,7 @@ class Client : public LanguageModel {
   /// Asks once for the probabilities of a word; what the server can do is kept in the cache.
   bool tells_probabilities() override;
   bool follows_schemas() override;
+  bool reads_texts() override;
   /// How many requests may be in flight now, and how often the server made that fewer.
   std::uint32_t pace() const;
   std::uint64_t slowdowns() const;

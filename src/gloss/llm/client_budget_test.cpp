@@ -46,7 +46,7 @@ TEST(ClientBudget, RepliesCarryWhatTheyCost) {
 }
 
 /// Asks 40 things, a command at a time, until all are answered; gives the number of commands.
-int commands_until_done(ClientOptions o, MapCache& cache, double* most_dollars, std::uint64_t* most_tokens) {
+int commands_until_done(const ClientOptions& o, MapCache& cache, double* most_dollars, std::uint64_t* most_tokens) {
   for (int commands = 1; commands < 100; ++commands) {
     Client client(o, cache);
     int done = 0;
@@ -157,6 +157,8 @@ TEST(ClientPace, GivesWayToABusyServerAndComesBack) {
   EXPECT_EQ(refused, 20);
   EXPECT_GE(client.slowdowns(), 1U);
   EXPECT_GT(client.pace(), 24U) << "it grew again";
+  EXPECT_EQ(client.totals().slowdowns, client.slowdowns());
+  EXPECT_EQ(client.totals().slowed_to, client.pace() < o.in_flight ? client.pace() : 0U);
   EXPECT_EQ(server.count(), 1220U);
 }
 

@@ -22,12 +22,14 @@ std::vector<std::string> anthropic_headers(std::string_view key) {
   return headers;
 }
 
-constexpr std::array<Dialect, 4> kDialects{{
-    {"openai-chat", "/chat/completions", "/models", true, true, &chat_body, &read_completion, &bearer},
-    {"openai", "/chat/completions", "/models", true, true, &chat_body_of_openai, &read_completion, &bearer},
-    {"openai-completions", "/completions", "/models", true, false, &completions_body, &read_text_completion, &bearer},
-    {"anthropic", "/messages", "/models?limit=1000", false, false, &anthropic_body, &read_anthropic_message,
+constexpr std::array<Dialect, 5> kDialects{{
+    {"openai-chat", "/chat/completions", "/models", true, true, false, &chat_body, &read_completion, &bearer},
+    {"openai", "/chat/completions", "/models", true, true, false, &chat_body_of_openai, &read_completion, &bearer},
+    {"openai-completions", "/completions", "/models", true, false, true, &completions_body, &read_text_completion,
+     &bearer},
+    {"anthropic", "/messages", "/models?limit=1000", false, false, false, &anthropic_body, &read_anthropic_message,
      &anthropic_headers},
+    {"openai-embeddings", "/embeddings", "/models", false, false, false, &embeddings_body, &read_embedding, &bearer},
 }};
 
 }  // namespace

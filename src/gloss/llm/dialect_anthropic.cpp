@@ -61,7 +61,7 @@ std::string anthropic_body(const Request& request, std::string_view model) {
   return dump(body);
 }
 
-Outcome read_anthropic_message(long status, std::string_view body, std::span<const std::string>) {
+Outcome read_anthropic_message(long status, std::string_view body, const Request&) {
   if (status != 200) return error_of_status(status, body);
   const Json json = Json::parse(body, nullptr, false);
   if (json.is_discarded())

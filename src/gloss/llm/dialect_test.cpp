@@ -83,7 +83,7 @@ TEST(OpenAiChat, ProbabilitiesAreThoseOfTheChoicesWithOrWithoutASpace) {
                     {{"token", " 1"}, {"logprob", std::log(0.1)}},
                     {{"token", "0"}, {"logprob", std::log(0.2)}},
                     {{"token", "Yes"}, {"logprob", std::log(0.2)}}};
-  const Outcome o = read_completion(200, chat_answer(top), kChoices);
+  const Outcome o = read_completion(200, chat_answer(top), with_choices());
   EXPECT_EQ(o.ending, Ending::answered);
   ASSERT_EQ(o.reply.probabilities.size(), 2U);
   EXPECT_NEAR(o.reply.probabilities[0], 0.25, 1e-12);
@@ -97,7 +97,7 @@ TEST(OpenAiChat, WithoutUsableProbabilitiesTheTextStands) {
   const json tops[] = {
       json::array(), json(3), {{{"token", "Yes"}, {"logprob", -0.1}}}, {{{"token", "1"}, {"logprob", "x"}}}};
   for (const json& top : tops) {
-    const Outcome o = read_completion(200, chat_answer(top), kChoices);
+    const Outcome o = read_completion(200, chat_answer(top), with_choices());
     EXPECT_EQ(o.ending, Ending::answered) << top;
     EXPECT_TRUE(o.reply.probabilities.empty()) << top;
     EXPECT_EQ(o.reply.text, "1");
@@ -116,7 +116,7 @@ TEST(OpenAiCompletions, SendsThePlainConversationAndReadsTextAndTopTokens) {
             {{{"text", " 0"}, {"logprobs", {{"top_logprobs", {{{" 0", std::log(0.6)}, {" 1", std::log(0.2)}}}}}}}}},
            {"usage", {{"prompt_tokens", 20}, {"completion_tokens", 1}}}}
           .dump();
-  const Outcome o = dialect.read(200, answer, kChoices);
+  const Outcome o = dialect.read(200, answer, with_choices());
   ASSERT_EQ(o.reply.probabilities.size(), 2U);
   EXPECT_NEAR(o.reply.probabilities[0], 0.75, 1e-12);
   EXPECT_EQ(o.reply.text, "0");
@@ -189,9 +189,10 @@ TEST(Dialects, AnAnswerCutAtAnyByteIsNeverTakenForOne) {
   const char* names[] = {"openai-chat", "openai-completions", "anthropic"};
   for (std::size_t i = 0; i < 3; ++i) {
     const Dialect& dialect = find_dialect(names[i]);
-    EXPECT_EQ(dialect.read(200, answers[i], kChoices).ending, Ending::answered);
+    EXPECT_EQ(dialect.read(200, answers[i], with_choices()).ending, Ending::answered);
     for (std::size_t n = 0; n < answers[i].size(); ++n)
-      EXPECT_EQ(dialect.read(200, answers[i].substr(0, n), kChoices).ending, Ending::try_again) << names[i] << " " << n;
+      EXPECT_EQ(dialect.read(200, answers[i].substr(0, n), with_choices()).ending, Ending::try_again)
+          << names[i] << " " << n;
   }
 }
 

@@ -31,6 +31,9 @@ struct Request {
   std::string schema = {};
   /// Which latent it is about, for the accounts; not part of what is asked. -1 = none.
   std::int64_t latent = -1;
+
+  /// Whether the only choice is given to be read, not to be chosen.
+  bool is_read() const { return per_token || !places.empty(); }
 };
 
 /// A reply, or the reason why there is none (a value: one refused call does not end a run).
@@ -64,6 +67,9 @@ struct Totals {
   double dollars = 0.0;
   /// What the program itself computed: prompts without what they shared with others, and replies; 0 behind HTTP.
   std::uint64_t computed_tokens = 0;
+  /// How many requests may be under way now, where the server made that fewer, and how often it did.
+  std::uint32_t slowed_to = 0;
+  std::uint64_t slowdowns = 0;
   /// Why requests failed, and how many for each reason; after a hundred different ones, those known only.
   std::map<std::string, std::uint64_t, std::less<>> reasons = {};
 
@@ -103,6 +109,8 @@ class LanguageModel {
   virtual bool tells_probabilities() { return false; }
   /// The same of Request::schema: whether replies follow it.
   virtual bool follows_schemas() { return false; }
+  /// The same of requests per_token or with places: whether it tells how probable a text is that it is given.
+  virtual bool reads_texts() { return false; }
 };
 
 }  // namespace gloss::llm

@@ -184,7 +184,8 @@ std::string NativeModel::Impl::prepare(Job& job) const {
   }
   if (job.prompt.empty()) return "the prompt has no tokens";
   if (job.prompt.size() + longest_end > longest())
-    return fmt::format("the prompt has {} tokens, and the model's context is {}", job.prompt.size(), longest());
+    return fmt::format("the prompt has {} tokens{}, and the model's context is {}", job.prompt.size(),
+                       job.chooses() ? fmt::format(" and {} to be read behind it", longest_end) : "", longest());
   const std::uint32_t vocabulary = generator.model().config().vocabulary;
   const auto is_strange = [&](TokenId id) { return to_index(id) >= vocabulary; };
   bool strange = std::any_of(job.prompt.begin(), job.prompt.end(), is_strange);

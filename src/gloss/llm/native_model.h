@@ -48,6 +48,7 @@ class NativeModel : public LanguageModel {
   void run() override;
   Totals totals() const override;
   bool tells_probabilities() override { return true; }
+  bool reads_texts() override { return true; }
 
  private:
   struct Impl;

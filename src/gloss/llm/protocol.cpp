@@ -34,23 +34,7 @@ Outcome error_inside(const Json& error) {
                  fmt::format("the server answered 200 with an error: {}", shortened(words, kMessageLength)));
 }
 
-/// The tokens that could have stood in the place of the reply's first one.
-void take_log_probabilities(const Json& choice, std::span<const std::string> choices, Reply& reply) {
-  const Json* log_probabilities = member(choice, "logprobs");
-  const Json* content = log_probabilities == nullptr ? nullptr : member(*log_probabilities, "content");
-  if (content == nullptr || !content->is_array() || content->empty()) return;
-  const Json* top = member(content->front(), "top_logprobs");
-  if (top == nullptr || !top->is_array()) return;
-  std::vector<std::pair<std::string, double>> tokens;
-  for (const Json& token : *top) {
-    const Json* value = member(token, "logprob");
-    if (value != nullptr && value->is_number())
-      tokens.emplace_back(string_member(token, "token"), value->get<double>());
-  }
-  take_probabilities(tokens, choices, reply);
-}
-
-Outcome read_choice(const Json& choice, std::span<const std::string> choices) {
+Outcome read_choice(const Json& choice, const Request& request) {
   const Json* message = member(choice, "message");
   if (message == nullptr) return failure(Ending::failed, "the reply's first choice holds no message");
   const std::string finish = string_member(choice, "finish_reason");
@@ -61,7 +45,7 @@ Outcome read_choice(const Json& choice, std::span<const std::string> choices) {
     outcome.reply.refused = true;
     return outcome;
   }
-  if (!choices.empty()) take_log_probabilities(choice, choices, outcome.reply);
+  if (!request.choices.empty()) take_listed_probabilities(choice, request.choices, outcome.reply);
   if (outcome.reply.probabilities.empty()) {
     std::optional<std::string> text = content_text(*message);
     if (!text || is_blank(*text)) return no_content(finish);
@@ -94,17 +78,33 @@ Json chat_json(const Request& request, std::string_view model, const char* limit
 
 }  // namespace
 
-Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& choice, std::span<const std::string>),
-                           std::span<const std::string> allowed) {
+void take_listed_probabilities(const Json& choice, std::span<const std::string> choices, Reply& reply) {
+  const Json* log_probabilities = member(choice, "logprobs");
+  const Json* content = log_probabilities == nullptr ? nullptr : member(*log_probabilities, "content");
+  if (content == nullptr || !content->is_array() || content->empty()) return;
+  const Json* top = member(content->front(), "top_logprobs");
+  if (top == nullptr || !top->is_array()) return;
+  std::vector<std::pair<std::string, double>> tokens;
+  for (const Json& token : *top) {
+    const Json* value = member(token, "logprob");
+    if (value != nullptr && value->is_number())
+      tokens.emplace_back(string_member(token, "token"), value->get<double>());
+  }
+  take_probabilities(tokens, choices, reply);
+}
+
+Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& item, const Request& request),
+                           const Request& request, std::string_view list) {
   const Json json = Json::parse(body, nullptr, false);
   if (json.is_discarded()) {
     return failure(Ending::try_again, fmt::format("the reply of {} bytes is not JSON", body.size()));
   }
   if (const Json* error = member(json, "error")) return error_inside(*error);
-  const Json* choices = member(json, "choices");
-  if (choices == nullptr || !choices->is_array()) return failure(Ending::failed, "the reply holds no list of choices");
-  if (choices->empty()) return failure(Ending::failed, "the reply's list of choices is empty");
-  Outcome outcome = read(choices->front(), allowed);
+  const Json* items = member(json, list);
+  if (items == nullptr || !items->is_array())
+    return failure(Ending::failed, fmt::format("the reply holds no list of {}", list));
+  if (items->empty()) return failure(Ending::failed, fmt::format("the reply's list of {} is empty", list));
+  Outcome outcome = read(items->front(), request);
   if (const Json* usage = member(json, "usage")) {
     outcome.reply.prompt_tokens = count_member(*usage, "prompt_tokens");
     outcome.reply.completion_tokens = count_member(*usage, "completion_tokens");
@@ -154,8 +154,8 @@ std::string server_message(std::string_view body) {
   return shortened(body, kMessageLength);
 }
 
-Outcome read_completion(long status, std::string_view body, std::span<const std::string> choices) {
-  return status == 200 ? read_openai_answer(body, &read_choice, choices) : error_of_status(status, body);
+Outcome read_completion(long status, std::string_view body, const Request& request) {
+  return status == 200 ? read_openai_answer(body, &read_choice, request) : error_of_status(status, body);
 }
 
 std::vector<std::string> read_models(std::string_view body, std::string_view where) {

@@ -3,7 +3,6 @@
 /// Sources: OpenAI API reference, "Create chat completion", "Create completion" and "List models"; Anthropic API
 /// reference, "Messages"; RFC 9110 for statuses.
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,10 +31,11 @@ struct Dialect {
   const char* models;    // below the base URL, for GET
   bool log_probability;  // the dialect has them; whether the server gives them is another question
   bool schema;           // the same
+  bool echo;             // the same of log-probabilities of what it is given to read
   /// The JSON body of a request, canonical: keys sorted, no white space, ill-formed UTF-8 as U+FFFD.
   std::string (*body)(const Request& request, std::string_view model);
-  /// Reads an answer; any bytes are accepted as `body`. `choices` are the request's.
-  Outcome (*read)(long status, std::string_view body, std::span<const std::string> choices);
+  /// Reads the answer to `request`; any bytes are accepted as `body`.
+  Outcome (*read)(long status, std::string_view body, const Request& request);
   /// HTTP headers, "Name: value"; "" = no key.
   std::vector<std::string> (*headers)(std::string_view key);
 
@@ -44,7 +44,7 @@ struct Dialect {
 };
 
 /// openai-chat, openai (the same with max_completion_tokens, which OpenAI's own newer models want),
-/// openai-completions, anthropic. Errors: usage listing the known names.
+/// openai-completions, anthropic, openai-embeddings (embedding_request()). Errors: usage listing the known names.
 const Dialect& find_dialect(std::string_view name);
 
 /// The body of openai-chat.
@@ -52,7 +52,12 @@ std::string chat_body(const Request& request, std::string_view model);
 /// The key of a body of openai-chat.
 std::string hash_of_body(std::string_view body);
 /// Reads the answer to a chat completion.
-Outcome read_completion(long status, std::string_view body, std::span<const std::string> choices = {});
+Outcome read_completion(long status, std::string_view body, const Request& request = {});
+
+/// A text to be embedded, for the dialect openai-embeddings.
+Request embedding_request(std::string text);
+/// [D], unit norm: what such a reply holds. Requires: it is ok().
+std::vector<float> embedding_of(const Reply& reply);
 
 /// Whether the same request may succeed later: 408, 409, 425, 429, and 5xx but 501 and 505.
 bool is_worth_retrying(long status);

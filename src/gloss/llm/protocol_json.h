@@ -39,10 +39,18 @@ Outcome no_content(std::string_view finish);
 void take_probabilities(const std::vector<std::pair<std::string, double>>& tokens, std::span<const std::string> choices,
                         Reply& reply);
 
-/// The parts of an OpenAI-like answer around its choices: errors inside, `choices`, `usage`; `read` reads the first
-/// choice.
-Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& choice, std::span<const std::string>),
-                           std::span<const std::string> choices);
+/// The tokens that could have stood in the place of a reply's first one, as chat completions list them
+/// (logprobs.content); some servers do so for text completions too. Leaves the reply as it is when there are none.
+void take_listed_probabilities(const Json& choice, std::span<const std::string> choices, Reply& reply);
+
+/// Of a text completion that repeats its prompt: the probabilities of what it read, for a request per_token or with
+/// places. The reason why they cannot be told; "" = they were.
+std::string take_echo(const Json& choice, const Request& request, Reply& reply);
+
+/// The parts of an OpenAI-like answer around its list of choices or data: errors inside, the list, `usage`; `read`
+/// reads its first item.
+Outcome read_openai_answer(std::string_view body, Outcome (*read)(const Json& item, const Request& request),
+                           const Request& request, std::string_view list = "choices");
 
 /// Whether `text` is {"answers": [...]} with so many items.
 bool holds_answers(std::string_view text, std::size_t count);
@@ -51,8 +59,12 @@ bool holds_answers(std::string_view text, std::size_t count);
 
 std::string chat_body_of_openai(const Request& request, std::string_view model);  // max_completion_tokens
 std::string completions_body(const Request& request, std::string_view model);
-Outcome read_text_completion(long status, std::string_view body, std::span<const std::string> choices);
+/// What is read in the place of a conversation: the prompt of completions.
+std::string completions_prompt(const Request& request);
+Outcome read_text_completion(long status, std::string_view body, const Request& request);
 std::string anthropic_body(const Request& request, std::string_view model);
-Outcome read_anthropic_message(long status, std::string_view body, std::span<const std::string> choices);
+Outcome read_anthropic_message(long status, std::string_view body, const Request& request);
+std::string embeddings_body(const Request& request, std::string_view model);
+Outcome read_embedding(long status, std::string_view body, const Request& request);
 
 }  // namespace gloss::llm

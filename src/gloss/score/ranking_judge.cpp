@@ -8,6 +8,7 @@
 
 #include "gloss/base/hash.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/llm/protocol.h"
 
 namespace gloss::score {
 namespace {
@@ -16,6 +17,14 @@ const std::array<std::string, 1> kPlaces{"explanation"};
 
 std::string text_of(const text::Tokenizer& tokenizer, const text::TokenFile& tokens, const Question& q) {
   return examples::plain_text(tokenizer, examples::window_tokens(tokens, q.window));
+}
+
+/// Of two vectors of unit norm; NaN when one is missing or another size.
+double cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.empty() || a.size() != b.size()) return std::numeric_limits<double>::quiet_NaN();
+  double sum = 0.0;
+  for (std::size_t d = 0; d < a.size(); ++d) sum += double{a[d]} * double{b[d]};
+  return sum;
 }
 
 }  // namespace
@@ -54,13 +63,51 @@ void EmbeddingJudge::submit(Scorer, const explain::Explanation& explanation, std
                             Done done) {
   const std::vector<float> wanted = embed_(explanation.text, true);
   std::vector<double> cosines;
-  for (const Question& q : questions) {
-    const std::vector<float> row = embed_(text_of(tokenizer_, tokens_, q), false);
-    double cosine = 0.0;
-    for (std::size_t d = 0; d < std::min(row.size(), wanted.size()); ++d) cosine += double{row[d]} * double{wanted[d]};
-    cosines.push_back(cosine);
-  }
+  cosines.reserve(questions.size());
+  for (const Question& q : questions) cosines.push_back(cosine(embed_(text_of(tokenizer_, tokens_, q), false), wanted));
   done(rank_questions(questions, cosines));
+}
+
+struct ServedEmbeddingJudge::Case {
+  std::vector<Question> questions;
+  std::vector<std::vector<float>> rows;  // of the explanation, then of the windows; empty = failed
+  std::vector<std::string> hashes;
+  std::size_t open = 0;
+  Done done;
+};
+
+ServedEmbeddingJudge::ServedEmbeddingJudge(llm::LanguageModel& model, std::string query_prefix,
+                                           text::Tokenizer tokenizer, text::TokenFile tokens)
+    : ModelJudge(model),
+      query_prefix_(std::move(query_prefix)),
+      tokenizer_(std::move(tokenizer)),
+      tokens_(std::move(tokens)) {}
+
+std::string ServedEmbeddingJudge::fingerprint() const { return "served " + name() + query_prefix_; }
+
+void ServedEmbeddingJudge::submit(Scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+                                  Done done) {
+  auto asked = std::make_shared<Case>();
+  asked->open = questions.size() + 1;
+  asked->rows.resize(asked->open);
+  asked->hashes.resize(asked->open);
+  asked->questions = std::move(questions);
+  asked->done = std::move(done);
+  for (std::size_t i = 0; i < asked->rows.size(); ++i) {
+    llm::Request request = llm::embedding_request(i == 0 ? query_prefix_ + explanation.text
+                                                         : text_of(tokenizer_, tokens_, asked->questions[i - 1]));
+    request.latent = to_index(explanation.latent);
+    model().submit(request, [asked, i](const llm::Reply& reply) {
+      if (reply.ok()) asked->rows[i] = llm::embedding_of(reply);
+      asked->hashes[i] = reply.hash;
+      if (--asked->open > 0) return;
+      std::vector<double> cosines;
+      for (std::size_t w = 1; w < asked->rows.size(); ++w) cosines.push_back(cosine(asked->rows[w], asked->rows[0]));
+      std::vector<Judgement> judgements = rank_questions(asked->questions, cosines);
+      for (std::size_t w = 0; w < judgements.size(); ++w) judgements[w].call_hash = asked->hashes[w + 1];
+      asked->done(std::move(judgements));
+    });
+  }
 }
 
 /// Losses in nats a token.

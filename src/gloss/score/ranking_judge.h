@@ -39,6 +39,26 @@ class EmbeddingJudge : public Judge {
   text::TokenFile tokens_;
 };
 
+/// The same by a server's embeddings: `model` answers llm::embedding_request().
+class ServedEmbeddingJudge : public ModelJudge {
+ public:
+  /// `query_prefix` goes before explanations. Lifetime: `model` must outlive this.
+  ServedEmbeddingJudge(llm::LanguageModel& model, std::string query_prefix, text::Tokenizer tokenizer,
+                       text::TokenFile tokens);
+
+  void submit(Scorer scorer, const explain::Explanation& explanation, std::vector<Question> questions,
+              Done done) override;
+  std::string name() const override { return "embedding:" + model().model(); }
+  /// Hash of what, besides model, explanation and questions, the numbers depend on.
+  std::string fingerprint() const;
+
+ private:
+  struct Case;
+  std::string query_prefix_;
+  text::Tokenizer tokenizer_;
+  text::TokenFile tokens_;
+};
+
 /// `surprisal`: by how much the explanation in front lowers a language model's loss on the window, in nats a token,
 /// against a text that fits anything. Works with models that can say how probable a given reply is (the native engine).
 /// Source: Paulo et al. 2024, section 4. Threads: one at a time, the model's.
