@@ -47,6 +47,8 @@ export function Filters({ run, query }: { run: Run; query: URLSearchParams }) {
                 options={[["", "who explained most"], ...run.explainers]} />
         <Field name="dmin" label="Density from" value={value("dmin")} type="number" step="any" />
         <Field name="dmax" label="to" value={value("dmax")} type="number" step="any" />
+        <Field name="mmin" label="Max from" value={value("mmin")} type="number" step="any" />
+        <Field name="mmax" label="to" value={value("mmax")} type="number" step="any" />
         <Choice label="Score" value={value("score")} change={(score) => setQuery({ score, offset: "" })}
                 options={[["", "any"], ...columns.flatMap((c) => [c.key, `${c.key}.excess`])]} />
         <Field name="smin" label="Score from" value={value("smin")} type="number" step="any" />
