@@ -17,6 +17,7 @@ const hash = () => tab.evaluate(() => decodeURIComponent(location.hash));
 const asked = (part) => tab.waitForRequest((request) => request.url().includes(part));
 
 test("fields become one condition, and stand in the address", async () => {
+  for (const name of ["Density to", "Max to", "Score to"]) assert.equal(await tab.getByRole("spinbutton", { name }).count(), 1, name);
   await tab.getByRole("spinbutton", { name: "Density from" }).fill("0.001");
   await asked(`where=${encodeURIComponent("density>=0.001")}`);
   await tab.getByRole("combobox", { name: "Score", exact: true }).selectOption("fuzz.excess");
@@ -331,6 +332,7 @@ test("two explainers are compared: the latents in which they differ, and one lat
 
 test("a run without two explainers has nothing to compare, and says so", async () => {
   await at(tab, "#/run/1");
+  assert.equal(await tab.getByRole("link", { name: "Compare" }).count(), 0);
   await at(tab, "#/run/1/compare");
   assert.match(await tab.locator("main").textContent(), /no two explainers with scores/);
 });
