@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gloss/examples/examples.h"
+#include "gloss/index/histograms.h"
 #include "gloss/index/latent_weights.h"
 #include "gloss/score/judge.h"
 #include "gloss/store/store.h"
@@ -15,6 +16,11 @@
 #include "gloss/text/tokenizer.h"
 
 namespace gloss::report {
+
+struct FiringHistograms {
+  index::Histogram<double> strength;        // bins of equal width up to its maximum
+  index::Histogram<std::uint32_t> offsets;  // from the beginning of a context
+};
 
 /// Threads: one at a time. Lifetime: what the callbacks hold must outlive this.
 struct RunData {
@@ -36,6 +42,8 @@ struct RunData {
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.
   std::function<const index::LatentWeightsReader*(std::string_view hookpoint)> weights;
+  /// How strongly a latent fires and where in its contexts; null: not shown.
+  std::function<FiringHistograms(std::string_view hookpoint, LatentId)> histograms;
   text::Tokenizer tokenizer;
   text::TokenFile tokens;
 };

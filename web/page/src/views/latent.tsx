@@ -44,7 +44,7 @@ function Neighbours({ data, place }: { data: Detail; place: Place }) {
           <ol class="near">
             {group.latents.map((near) => (
               <li><a href={latentHref(place.id, place.hookpoint, near.latent, kept(place.query))}>{near.latent}</a> <small>{short(near.value)}</small>{" "}
-                {near.explanation ? <Text text={near.explanation} /> : <span class="nothing">not explained</span>}</li>
+                {near.explanation ? <span class="few" title={near.explanation}><Text text={near.explanation} /></span> : <span class="nothing">not explained</span>}</li>
             ))}
           </ol>
         </div>
@@ -108,6 +108,7 @@ function Head({ data, place, run }: { data: Detail; place: Place; run: Run }) {
         {data.next !== null && <a class="button" href={to(data.next)}>{data.next} → <kbd>j</kbd></a>}
         <a class="button" href={href(["run", place.id], kept(place.query))}>List <kbd>o</kbd></a>
         <a class="button" href={href(["run", place.id, "quiz", place.hookpoint, place.latent])}>Quiz</a>
+        {data.explanations.length > 1 && <a class="button" href={href(["run", place.id, "compare"], { latent: `${place.hookpoint}/${place.latent}` })}>Compare</a>}
         <Copy label="Copy as Markdown" text={() => markdown(run, data)} />
         <Copy label="JSON" text={() => JSON.stringify(data, null, 2)} />
         <Copy label="Link" text={() => location.href} />
@@ -151,7 +152,7 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
         {(data) => (
           <article class="latent">
             <Head data={data} place={place} run={run} />
-            <Explanations data={data} query={route.query} />
+            <Explanations data={data} place={place} />
             <Windows place={place} />
             <Numbers data={data} />
             <section aria-label="What it writes">
