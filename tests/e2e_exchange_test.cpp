@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -147,6 +148,27 @@ TEST(Csv, ATableGoesOutAndComesBackUnderAnotherName) {
     theirs += row + "\n";
   }
   EXPECT_EQ(theirs, content(file));
+}
+
+TEST(OpenAi, ExplanationsOfNeuronsAreTaken) {
+  const TemporaryFolder folder("openai");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "alive,random:2"}).code, 0);
+  const std::string lines = (folder.path() / "x.jsonl").string(), file = (folder.path() / "7.jsonl").string();
+  ASSERT_EQ(run_gloss({"export", run, lines, "--format", "jsonl"}).code, 0);
+  const auto first = nlohmann::json::parse(content(lines).substr(0, content(lines).find('\n')));
+  nlohmann::json record = {{"neuron_id", {{"layer_index", 2}, {"neuron_index", first["latent"]}}}};
+  record["scored_explanations"] = {{{"explanation", "dogs"}}};
+  std::ofstream(file) << record.dump() << "\n";
+  std::vector<std::string> import = {"import", run, file, "--format", "openai"};
+  EXPECT_EQ(run_gloss(import).code, 2);  // whose latents they are is not said
+  import.insert(import.end(), {"--hookpoint", "layers.2"});
+  Outcome outcome = run_gloss(import);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("1 explanations by 'openai'"));
+  EXPECT_THAT(outcome.err, HasSubstr("not read: the scores"));
+  EXPECT_THAT(run_gloss(import).err, HasSubstr("1 were there already"));
+  EXPECT_EQ(run_gloss({"export", run, file + "2", "--format", "openai"}).code, 2);  // not written yet
 }
 
 /// The lines of a gzip file, parsed.

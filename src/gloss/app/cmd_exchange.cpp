@@ -315,19 +315,35 @@ int import_csv(const ExchangeOptions& o, Context& context) {
   });
 }
 
-int import_neuronpedia(const ExchangeOptions& o, Context& context) {
+/// The hookpoint whose latents the files' are, which they name in their own way.
+const std::string& only_hookpoint(const ExchangeOptions& o) {
   if (o.hookpoints.size() != 1)
-    throw Error(ErrorKind::usage, "", "--format neuronpedia names latents by its own source ids",
-                "say whose latents they are with --hookpoint HOOKPOINT, a source at a time");
+    throw Error(ErrorKind::usage, "", fmt::format("--format {} names latents by its own layers", o.format),
+                "say whose latents they are with --hookpoint HOOKPOINT, one at a time");
+  return o.hookpoints.front();
+}
+
+int import_neuronpedia(const ExchangeOptions& o, Context& context) {
+  const std::string& hookpoint = only_hookpoint(o);
   return import_explanations(o, context, [&](const fs::path& file, const TakeLine& take) {
-    return each_neuronpedia_line(file, o.hookpoints.front(), take);
+    return each_neuronpedia_line(file, hookpoint, take);
   });
 }
 
-constexpr std::array<FormatRow, 5> kFormats{{{"csv", export_csv, import_csv},
+int import_openai(const ExchangeOptions& o, Context& context) {
+  const std::string& hookpoint = only_hookpoint(o);
+  const int code = import_explanations(
+      o, context, [&](const fs::path& file, const TakeLine& take) { return each_openai_line(file, hookpoint, take); });
+  context.reporter.info(
+      "not read: the scores and simulations of these files; gloss score judges the explanations anew");
+  return code;
+}
+
+constexpr std::array<FormatRow, 6> kFormats{{{"csv", export_csv, import_csv},
                                              {"delphi", export_delphi, import_delphi},
                                              {"jsonl", export_lines, import_lines},
                                              {"neuronpedia", export_neuronpedia, import_neuronpedia},
+                                             {"openai", nullptr, import_openai},
                                              {"sae-dashboard", export_sae_dashboard, nullptr}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
@@ -380,7 +396,7 @@ Runner setup_import(CLI::App& cli) {
          "--format", o->format,
          "csv: a table whose first row names hookpoint, latent, explainer and explanation (.tsv with tabs); delphi: "
          "its activation cache; jsonl: explanations as gloss export writes them; neuronpedia: its bulk files "
-         "explanations/batch-N.jsonl.gz")
+         "explanations/batch-N.jsonl.gz; openai: its explanations/LAYER/NEURON.jsonl")
       ->required();
   cli.add_option("--explainer", o->explainer, "name of the explanations; by default what the file says");
   cli.add_option("--tokenizer", o->tokenizer, "folder of the model or tokenizer whose tokens they are");

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "gloss/app/exchange.h"
 #include "gloss/base/error.h"
 #include "gloss/base/mapped_file.h"
 #include "gloss/formats/json_file.h"
@@ -106,6 +107,35 @@ std::size_t each_neuronpedia_line(const std::filesystem::path& file, std::string
       return;
     }
     take(line);
+  });
+  return empty;
+}
+
+std::size_t each_openai_line(const std::filesystem::path& file, const std::string& hookpoint, const TakeLine& take) {
+  const std::uint32_t layer = layer_of(hookpoint);
+  std::size_t empty = 0;
+  each_line(file, [&](const Json& json, const std::string& where) {
+    const formats::Fields fields(json, where);
+    const formats::Fields neuron(fields.at("neuron_id"), where + ": neuron_id");
+    const std::uint64_t found = neuron.integer("layer_index", 0, kMostLatents);
+    if (found != layer)
+      fail_input(neuron.where(), fmt::format("layer_index {}, wanted {} because of {}", found, layer, hookpoint),
+                 "name the hookpoint of those neurons with --hookpoint");
+    const LatentId latent = latent_of(neuron.at("neuron_index"), neuron.where());
+    const Json& scored = fields.at("scored_explanations");
+    if (!scored.is_array())
+      fail_input(where, fmt::format("'scored_explanations' is {}, wanted a list", scored.type_name()));
+    for (std::size_t i = 0; i < scored.size(); ++i) {
+      const formats::Fields one(scored[i], fmt::format("{}: scored_explanations {}", where, i));
+      ExplanationLine line{{hookpoint, i == 0 ? "openai" : fmt::format("openai:{}", i + 1), {}}, one.where()};
+      line.row.explanation.latent = latent;
+      line.row.explanation.text = one.string("explanation");
+      if (is_blank(line.row.explanation.text)) {
+        ++empty;
+      } else {
+        take(line);
+      }
+    }
   });
   return empty;
 }

@@ -26,6 +26,11 @@ std::size_t each_explanation_line(const std::filesystem::path& file, const TakeL
 /// "neuronpedia:TYPE" or "neuronpedia:TYPE:MODEL", as each line names them. Source: hijohnnylin/neuronpedia,
 /// apps/webapp/prisma/schema.prisma (Explanation).
 std::size_t each_neuronpedia_line(const std::filesystem::path& file, std::string_view hookpoint, const TakeLine& take);
+/// The same of OpenAI's `explanations/LAYER/NEURON.jsonl` (NeuronSimulationResults), for the neurons of `hookpoint`:
+/// the first explanation of a neuron is by "openai", the second by "openai:2", and so on; scores are not read. Errors:
+/// also a layer that is not the first number in the hookpoint's name. Source: openai/automated-interpretability @
+/// e4aa21b, explanations/explanations.py.
+std::size_t each_openai_line(const std::filesystem::path& file, const std::string& hookpoint, const TakeLine& take);
 
 /// One line for each explanation of the hookpoints, with its scores: ordered by hookpoint, latent, explainer. Shuffled
 /// baselines are left out. Returns how many.

@@ -94,5 +94,33 @@ TEST_F(Lines, NeuronpediasExplanationsAreOfTheirTypeAndModel) {
   EXPECT_THAT(error_of([&] { read_neuronpedia(R"({"index":"1"})"); }), HasSubstr("description"));
 }
 
+TEST_F(Lines, OpenAisExplanationsAreNumberedByNeuron) {
+  const auto read_openai = [&](const std::string& text) {
+    write_file(folder_.path() / "o.jsonl", text);
+    std::vector<ExplanationLine> lines;
+    left_out_ =
+        each_openai_line(folder_.path() / "o.jsonl", "layers.5", [&](const ExplanationLine& l) { lines.push_back(l); });
+    return lines;
+  };
+  const auto lines = read_openai(
+      R"({"dataclass_name":"NeuronSimulationResults","neuron_id":{"dataclass_name":"NeuronId","layer_index":5,"neuron_index":12},)"
+      R"("scored_explanations":[{"explanation":" dogs","scored_simulation":null},{"explanation":" "},{"explanation":"cats"}]})");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(left_out_, 1U);
+  EXPECT_EQ(lines[0].row.hookpoint, "layers.5");
+  EXPECT_EQ(lines[0].row.explainer, "openai");
+  EXPECT_EQ(lines[0].row.explanation.latent, LatentId{12});
+  EXPECT_EQ(lines[0].row.explanation.text, " dogs");
+  EXPECT_EQ(lines[1].row.explainer, "openai:3");
+  for (const auto& [bad, message] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"neuron_id":{"layer_index":4,"neuron_index":1},"scored_explanations":[]})", "layer_index 4, wanted 5"},
+           {R"({"neuron_id":{"layer_index":5},"scored_explanations":[]})", "neuron_index"},
+           {R"({"neuron_id":{"layer_index":5,"neuron_index":-1},"scored_explanations":[]})", "latent's number"},
+           {R"({"neuron_id":{"layer_index":5,"neuron_index":1},"scored_explanations":{}})", "wanted a list"},
+           {R"({"neuron_id":{"layer_index":5,"neuron_index":1},"scored_explanations":[{}]})", "scored_explanations 0"},
+           {R"({"scored_explanations":[]})", "neuron_id"}})
+    EXPECT_THAT(error_of([&, text = bad] { read_openai(text); }), HasSubstr(message)) << bad;
+}
+
 }  // namespace
 }  // namespace gloss::app
