@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "gloss/examples/examples.h"
+#include "gloss/index/input_output.h"
 #include "gloss/index/latent_weights.h"
+#include "gloss/report/summary.h"
 #include "gloss/score/judge.h"
 #include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
@@ -24,6 +26,7 @@ struct RunData {
   std::vector<store::LatentRow> latents;
   std::vector<store::ExplanationRow> explanations;  // baselines as explainer "shuffled:NAME"
   std::vector<store::ScoreRow> scores;
+  LatentSet output;                  // latents known by what they write
   score::QuestionOptions questions;  // those the scores were made with, so that shown marks can be made again
   /// The judgements behind one score.
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
@@ -36,6 +39,8 @@ struct RunData {
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.
   std::function<const index::LatentWeightsReader*(std::string_view hookpoint)> weights;
+  /// Input and output scores of a hookpoint; null where the run has none.
+  std::function<const index::InputOutput*(std::string_view hookpoint)> input_output;
   text::Tokenizer tokenizer;
   text::TokenFile tokens;
 };
