@@ -75,6 +75,15 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
     return it->second ? &*it->second : nullptr;
   };
   result.examples = example_source(data, settings);
+  auto indexes = std::make_shared<std::map<std::string, index::Reader, std::less<>>>();
+  result.histograms = [&data, indexes](std::string_view hookpoint, LatentId latent) {
+    constexpr std::uint32_t kStrengthBins = 30;
+    constexpr std::uint32_t kMostOffsetBins = 32;
+    auto it = indexes->find(hookpoint);
+    if (it == indexes->end()) it = indexes->emplace(hookpoint, data.index(std::string(hookpoint))).first;
+    return report::FiringHistograms{index::strength_histogram(it->second, latent, kStrengthBins),
+                                    index::offset_histogram(it->second, latent, kMostOffsetBins)};
+  };
   return result;
 }
 

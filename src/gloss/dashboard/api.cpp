@@ -75,6 +75,11 @@ struct Api::State {
   static const std::vector<Route>& routes();
 
   Run& run(const Call& call) const { return *runs[number_of(call.names.front())]; }
+  /// The run that `other` names; without it the same.
+  const Run& other(const Call& call) const {
+    const std::string name = call.target.text("other");
+    return name.empty() ? run(call) : *runs[number_of(name)];
+  }
   /// Errors: Fault 404.
   std::size_t number_of(std::string_view name) const {
     std::size_t number = 0;
@@ -142,10 +147,10 @@ const std::vector<Api::State::Route>& Api::State::routes() {
        [](State& s, const Call& c) { return circuit_json(s.run(c), c.names[1]); }},
       {"GET",
        {"runs", "*", "compare"},
-       [](State& s, const Call& c) {
-         const std::string other = c.target.text("other");
-         return compare_json(s.run(c), other.empty() ? s.run(c) : *s.runs[s.number_of(other)], c.target);
-       }},
+       [](State& s, const Call& c) { return compare_json(s.run(c), s.other(c), c.target); }},
+      {"GET",
+       {"runs", "*", "differences"},
+       [](State& s, const Call& c) { return differences_json(s.run(c), s.other(c), c.target); }},
       {"GET", {"runs", "*", "agreement"}, [](State& s, const Call& c) { return agreement_json(s.run(c)); }},
       {"GET",
        {"runs", "*", "quiz", "*", "*"},

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "gloss/dashboard/dashboard_testing.h"
@@ -249,6 +250,37 @@ TEST_F(ApiTest, ComparesTwoExplanationsOnTheirCommonWindows) {
   EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=nobody"), 404);
   EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3&a=pattern&b=human&other=7"), 404);
   EXPECT_EQ(status("/runs/0/compare?hookpoint=layers.2&latent=3"), 404);
+}
+
+TEST_F(ApiTest, ListsTheLatentsInWhichTwoExplainersDifferMost) {
+  const std::string question = "/runs/0/differences?a=pattern&b=human&score=detection";
+  const Json told = json(question + "&limit=500");
+  ASSERT_EQ(told["rows"].size(), told["total"]);
+  EXPECT_GT(told["total"], 30);
+  double before = 2;
+  double sum = 0;
+  for (const Json& row : told["rows"]) {
+    const double difference = row["difference"];
+    EXPECT_LE(std::abs(difference), before);
+    before = std::abs(difference);
+    sum += row["a"]["value"].get<double>();
+    const auto value = [&](const char* explainer) {
+      for (const store::ScoreRow& s : made_->made.data.scores) {
+        if (s.hookpoint == row["hookpoint"] && to_index(s.score.latent) == row["latent"] && s.explainer == explainer &&
+            s.scorer == "detection")
+          return s.score.balanced_accuracy.value;
+      }
+      return std::nan("");
+    };
+    EXPECT_NEAR(difference, value("human") - value("pattern"), 1e-6);
+    EXPECT_NEAR(row["b"]["value"].get<double>(), value("human"), 1e-6);
+  }
+  EXPECT_NEAR(told["mean_a"].get<double>(), sum / told["rows"].size(), 1e-6);
+  EXPECT_EQ(json(question + "&limit=1&offset=2")["rows"][0], told["rows"][2]);
+  EXPECT_EQ(json("/runs/0/differences?a=human&b=human&score=fuzz&other=0")["rows"][0]["difference"], 0);
+  EXPECT_EQ(status("/runs/0/differences?a=pattern&b=nobody&score=detection"), 404);
+  EXPECT_EQ(status("/runs/0/differences?a=pattern&b=human&score=nothing"), 404);
+  EXPECT_EQ(status("/runs/0/differences?a=pattern&b=human&score=fuzz&other=7"), 404);
 }
 
 TEST_F(ApiTest, WhatIsNotThereIs404AndWhatCannotBeReadIs400) {

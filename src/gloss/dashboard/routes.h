@@ -49,6 +49,8 @@ nlohmann::json judgements_json(const Run& run, const Place& place, const Target&
 // routes_compare.cpp
 /// Two explanations of one latent, of one run or of two, on the windows both were judged on.
 nlohmann::json compare_json(const Run& run, const Run& other, const Target& target);
+/// The latents that both were scored on, those that differ most first.
+nlohmann::json differences_json(const Run& run, const Run& other, const Target& target);
 
 // routes_files.cpp
 nlohmann::json calls_json(const Run& run, const Target& target);

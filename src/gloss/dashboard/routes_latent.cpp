@@ -3,6 +3,7 @@
 
 #include "gloss/base/utf8.h"
 #include "gloss/dashboard/routes.h"
+#include "gloss/index/histograms.h"
 #include "gloss/score/baselines.h"
 
 namespace gloss::dashboard {
@@ -106,26 +107,13 @@ Json neighbours_json(const Run& run, const index::LatentWeightsReader& weights, 
   return all;
 }
 
-/// How strongly it fires, and where in a context, in bins of equal width.
 void add_histograms(Json& json, const index::Reader& index, LatentId latent) {
-  const index::Firings firings = index.firings(latent);
-  const double max = index.max(latent);
-  const std::uint32_t ctx_len = index.ctx_len();
-  const std::uint32_t bins = std::min(kMostPositionBins, ctx_len);
-  std::vector<std::uint64_t> strength(kActivationBins, 0);
-  std::vector<std::uint64_t> position(bins, 0);
-  for (std::size_t i = 0; i < firings.size(); ++i) {
-    const double share = max > 0.0 ? firings.value(i) / max : 0.0;
-    ++strength[std::min<std::size_t>(static_cast<std::size_t>(share * kActivationBins), kActivationBins - 1)];
-    ++position[std::uint64_t{firings.position[i] % ctx_len} * bins / ctx_len];
-  }
+  const index::Histogram<double> strength = index::strength_histogram(index, latent, kActivationBins);
   Json edges = Json::array();
-  for (std::uint32_t i = 0; i <= kActivationBins; ++i) edges.push_back(number(max * i / kActivationBins));
-  json["activation_histogram"] = {{"edges", std::move(edges)}, {"counts", strength}};
-  // Offset o of a context is in bin o * bins / ctx_len: bin b begins at the least such o.
-  Json begins = Json::array();
-  for (std::uint32_t b = 0; b <= bins; ++b) begins.push_back((std::uint64_t{b} * ctx_len + bins - 1) / bins);
-  json["position_histogram"] = {{"edges", std::move(begins)}, {"counts", position}, {"tokens", nullptr}};
+  for (const double edge : strength.edges) edges.push_back(number(edge));
+  json["activation_histogram"] = {{"edges", std::move(edges)}, {"counts", strength.counts}};
+  const index::Histogram<std::uint32_t> offsets = index::offset_histogram(index, latent, kMostPositionBins);
+  json["position_histogram"] = {{"edges", offsets.edges}, {"counts", offsets.counts}, {"tokens", nullptr}};
 }
 
 void add_statistics(Json& json, const Run& run, const index::StatisticsReader& statistics, LatentId latent) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "gloss/base/quantity.h"
 #include "gloss/report/visible_text.h"
 
 namespace gloss::report {
@@ -137,6 +138,35 @@ std::string decile_svg(const std::vector<Series>& series, std::string_view label
     svg += text_svg(x, f.height - f.bottom + 15, "middle", fmt::format("{}", q + 1));
   }
   return svg + text_svg(f.x(0.5), f.height - 4, "middle", "decile of activation, weakest to strongest") + "</svg>";
+}
+
+std::string counts_svg(std::span<const double> edges, std::span<const std::uint64_t> counts, std::string_view label,
+                       std::string_view axis) {
+  const Frame f;
+  const std::uint64_t tallest = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
+  const double top = std::max(1.0, static_cast<double>(tallest));
+  const double low = edges.empty() ? 0.0 : edges.front();
+  const double width = edges.empty() || edges.back() <= low ? 1.0 : edges.back() - low;
+  std::string svg = open_svg(f, label);
+  for (const double share : {0.0, 0.5, 1.0}) {
+    svg += line_svg(f.left, f.y(share), f.width - f.right, f.y(share), "grid");
+    if (share != 0.5) svg += text_svg(f.left - 6, f.y(share) + 3.5, "end", format_count(share * top));
+  }
+  svg += "<g class=\"bars series-0\">";
+  for (std::size_t b = 0; b < counts.size(); ++b) {
+    if (counts[b] == 0) continue;
+    const double left = f.x((edges[b] - low) / width);
+    const double y = f.y(static_cast<double>(counts[b]) / top);
+    svg += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"><title>{:.4g} to {:.4g}: {} firings"
+        "</title></rect>",
+        left, y, std::max(0.5, f.x((edges[b + 1] - low) / width) - left - 0.6), f.y(0) - y, edges[b], edges[b + 1],
+        counts[b]);
+  }
+  svg += "</g>";
+  for (const double tick : {0.0, 0.5, 1.0})
+    svg += text_svg(f.x(tick), f.height - f.bottom + 15, "middle", fmt::format("{:.3g}", low + tick * width));
+  return svg + text_svg(f.x(0.5), f.height - 4, "middle", html_text(axis)) + "</svg>";
 }
 
 std::string interval_svg(const score::Interval& i) {

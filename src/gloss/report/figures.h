@@ -1,6 +1,8 @@
 #pragma once
 /// Figures of the page as inline SVG, coloured by its style sheet. Private to the report.
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,9 @@ struct Series {
 std::string histogram_svg(const Series& front, const Series& behind, std::string_view label);
 /// Accuracy with intervals by decile.
 std::string decile_svg(const std::vector<Series>& series, std::string_view label);
+/// Bars of `counts` between `edges`, the tallest to the top. Shapes: edges [bins + 1], ascending; counts [bins].
+std::string counts_svg(std::span<const double> edges, std::span<const std::uint64_t> counts, std::string_view label,
+                       std::string_view axis);
 /// A 0..1 axis with the chance level, an interval and its value; for tables.
 std::string interval_svg(const score::Interval& interval);
 

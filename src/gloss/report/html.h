@@ -2,7 +2,9 @@
 /// `gloss report`: one self-contained page, and the same numbers as CSV and JSON.
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "gloss/base/reporter.h"
 #include "gloss/report/run_data.h"
@@ -27,6 +29,13 @@ void write_report(const std::filesystem::path& folder, const RunData& data, cons
 /// RFC 4180, a header line first; one line per (hookpoint, latent, explainer, scorer, judge). Text that a spreadsheet
 /// would take for a formula gets a leading apostrophe.
 std::string scores_csv(const RunData& data);
+using LatentName = std::pair<std::string, LatentId>;  // hookpoint, latent
+/// A page of these latents alone, one after another, as one string: explanations with scores and baselines, histograms,
+/// examples, judged windows. It holds no script, loads nothing and stands without files beside it. Latents that `data`
+/// does not know are left out.
+std::string latents_page(const RunData& data, const std::set<LatentName>& chosen, const ReportOptions& options,
+                         Reporter& reporter);
+
 /// The page as one string.
 std::string report_page(const RunData& data, const ReportOptions& options, Reporter& reporter);
 

@@ -17,6 +17,11 @@ namespace gloss::report {
 /// Explainers of the run that are no baselines, in the order of their names; their place is their colour.
 std::vector<std::string> explainers_of(const RunData& data);
 
+/// Parts of tables and legends. `label` and `style` are ours, `content` is HTML.
+std::string grouped(std::uint64_t number);  // 1234567 as 1,234,567
+std::string number_html(const score::Interval& interval);
+std::string cell(std::string_view label, std::string_view content, std::string_view style = "num");
+
 /// Static HTML, everything from the run escaped.
 std::string facts_html(const RunData& data);
 std::string warnings_html(const RunSummary& summary);

@@ -14,6 +14,7 @@
 #include "gloss/base/random.h"
 #include "gloss/examples/token_window.h"
 #include "gloss/report/latent_lists.h"
+#include "gloss/report/latent_rows.h"
 #include "gloss/report/page.h"
 #include "gloss/report/terminal.h"
 #include "gloss/score/baselines.h"
@@ -24,27 +25,6 @@ namespace {
 
 using Json = nlohmann::json;
 using examples::Window;
-using score::Verdict;
-
-/// A column of the table: one scorer with one judge.
-using Column = std::pair<std::string, std::string>;
-
-/// All the rows of one latent.
-struct Latent {
-  std::string hookpoint;
-  LatentId id{};
-  const store::LatentRow* row = nullptr;
-  std::map<std::string, const store::ExplanationRow*> explanations;
-  std::vector<const store::ScoreRow*> scores;
-  bool detailed = false;
-};
-
-struct Table {
-  std::vector<std::string> explainers, hookpoints;
-  std::vector<Column> columns;
-  std::vector<Latent> latents;
-  std::size_t left_out = 0;
-};
 
 /// Four significant digits are what a page can show.
 double rounded(double value) {
@@ -55,40 +35,8 @@ double rounded(double value) {
 
 Json number(double value) { return std::isfinite(value) ? Json(rounded(value)) : Json(nullptr); }
 
-Table make_table(const RunData& data) {
-  Table table;
-  table.explainers = explainers_of(data);
-  std::map<std::pair<std::string, LatentId>, Latent> latents;
-  std::set<std::string> hookpoints;
-  std::set<Column> columns;
-  const auto at = [&](const std::string& hookpoint, LatentId id) -> Latent& {
-    hookpoints.insert(hookpoint);
-    Latent& latent = latents[{hookpoint, id}];
-    latent.hookpoint = hookpoint;
-    latent.id = id;
-    return latent;
-  };
-  for (const store::LatentRow& row : data.latents) at(row.hookpoint, row.latent).row = &row;
-  for (const store::ExplanationRow& row : data.explanations) {
-    if (!score::is_shuffled_name(row.explainer))
-      at(row.hookpoint, row.explanation.latent).explanations[row.explainer] = &row;
-  }
-  for (const store::ScoreRow& row : data.scores) {
-    if (score::is_shuffled_name(row.explainer)) continue;
-    columns.insert({row.scorer, row.judge});
-    at(row.hookpoint, row.score.latent).scores.push_back(&row);
-  }
-  table.columns.assign(columns.begin(), columns.end());
-  table.hookpoints.assign(hookpoints.begin(), hookpoints.end());
-  natural_sort(table.hookpoints);
-  for (auto& [key, latent] : latents) table.latents.push_back(std::move(latent));
-  std::stable_sort(table.latents.begin(), table.latents.end(),
-                   [](const Latent& a, const Latent& b) { return natural_less(a.hookpoint, b.hookpoint); });
-  return table;
-}
-
 /// Mean over the scorers of what each gives as its number (score::headline); NaN when nothing is defined.
-double mean_score(const Latent& latent) {
+double mean_score(const LatentRows& latent) {
   double sum = 0;
   int count = 0;
   for (const store::ScoreRow* row : latent.scores) {
@@ -102,9 +50,9 @@ double mean_score(const Latent& latent) {
 
 /// Which latents get their windows shown: all, or a quarter each of the best and the worst and random others.
 void choose_detailed(Table& table, const ReportOptions& options) {
-  std::vector<Latent*> order;
-  std::vector<Latent*> ranked;
-  for (Latent& latent : table.latents) {
+  std::vector<LatentRows*> order;
+  std::vector<LatentRows*> ranked;
+  for (LatentRows& latent : table.latents) {
     if (latent.explanations.empty() && latent.scores.empty()) continue;
     order.push_back(&latent);
     if (!std::isnan(mean_score(latent))) ranked.push_back(&latent);
@@ -112,9 +60,9 @@ void choose_detailed(Table& table, const ReportOptions& options) {
   Random random = Random::for_purpose(options.seed, "report-examples");
   random.shuffle(std::span(order));
   std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const Latent* a, const Latent* b) { return mean_score(*a) > mean_score(*b); });
+                   [](const LatentRows* a, const LatentRows* b) { return mean_score(*a) > mean_score(*b); });
   std::size_t left = options.latents_with_examples;
-  const auto take = [&left](Latent* latent) {
+  const auto take = [&left](LatentRows* latent) {
     if (left > 0 && !latent->detailed) {
       latent->detailed = true;
       --left;
@@ -125,7 +73,7 @@ void choose_detailed(Table& table, const ReportOptions& options) {
     take(ranked[i]);
     take(ranked[ranked.size() - 1 - i]);
   }
-  for (Latent* latent : order) take(latent);
+  for (LatentRows* latent : order) take(latent);
 }
 
 /// Keeps the page usable: detailed latents, then random ones, up to the limit.
@@ -138,7 +86,7 @@ void limit_rows(Table& table, const ReportOptions& options) {
   table.left_out = table.latents.size() - options.table_rows;
   order.resize(options.table_rows);
   std::sort(order.begin(), order.end());
-  std::vector<Latent> kept;
+  std::vector<LatentRows> kept;
   kept.reserve(order.size());
   for (const std::size_t i : order) kept.push_back(std::move(table.latents[i]));
   table.latents = std::move(kept);
@@ -163,40 +111,23 @@ Json window_json(const RunData& data, Texts& texts, const Window& w, const std::
   Json tokens = Json::array();
   Json activations = Json::array();  // piece, value, piece, value...
   Json marks = Json::array();
-  for (const examples::Piece& piece : examples::pieces(data.tokenizer, examples::window_tokens(data.tokens, w))) {
-    float activation = 0.0F;
-    bool mark = false;
-    for (std::size_t i = piece.first; i <= piece.last && i < w.activation.size(); ++i) {
-      activation = std::max(activation, w.activation[i]);
-      mark = mark || (i < marked.size() && marked[i]);
-    }
-    if (activation > 0.0F) {
+  for (const ShownPiece& piece : shown_pieces(data, w, marked)) {
+    if (piece.activation > 0.0F) {
       activations.push_back(tokens.size());
-      activations.push_back(rounded(activation));
+      activations.push_back(rounded(piece.activation));
     }
-    if (mark) marks.push_back(tokens.size());
+    if (piece.marked) marks.push_back(tokens.size());
     tokens.push_back(texts.add(harmless(piece.text)));
   }
   return {{"t", tokens}, {"a", activations}, {"m", marks}, {"q", w.quantile}, {"x", rounded(w.max)}};
 }
 
-std::string verdict_code(const score::Judgement& j) {
-  if (j.verdict == Verdict::failed) return "failed";
-  if ((j.verdict == Verdict::yes) == j.truth) return "right";
-  return j.truth ? "missed" : "false alarm";
-}
-
 Json judged_json(const RunData& data, Texts& texts, const store::ScoreRow& row,
                  const examples::LatentExamples& examples, const ReportOptions& options) {
   Json windows = Json::array();
-  std::size_t wrong = 0;
-  std::size_t right = 0;
-  for (const JudgedWindow& w : judged_windows(data, row, examples)) {
-    const std::string verdict = verdict_code(w.judgement);
-    std::size_t& count = verdict == "right" ? right : wrong;
-    if (count++ >= (verdict == "right" ? options.right : options.wrong)) continue;
+  for (const JudgedWindow& w : few_judged_windows(data, row, examples, options.wrong, options.right)) {
     Json json = window_json(data, texts, w.window, w.marked);
-    json["v"] = verdict;
+    json["v"] = verdict_code(w.judgement);
     json["y"] = w.judgement.truth;
     if (w.judgement.probability >= 0.0F) json["p"] = rounded(w.judgement.probability);
     windows.push_back(std::move(json));
@@ -204,7 +135,7 @@ Json judged_json(const RunData& data, Texts& texts, const store::ScoreRow& row,
   return windows;
 }
 
-Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const Table& table,
+Json detail_json(const RunData& data, Texts& texts, const LatentRows& latent, const Table& table,
                  const ReportOptions& options) {
   const examples::LatentExamples examples = data.examples(latent.hookpoint, latent.id);
   Json detail{{"max", rounded(examples.max_activation)},
@@ -219,11 +150,8 @@ Json detail_json(const RunData& data, Texts& texts, const Latent& latent, const 
   }
   for (const Window& w : example_windows(examples, options.examples))
     detail["examples"].push_back(window_json(data, texts, w, examples::marked_tokens(w, data.questions.tau)));
-  for (const auto* split : {&examples.test_silent, &examples.explain_silent}) {
-    for (const Window& w : *split) {
-      if (detail["silent"].size() < options.silent) detail["silent"].push_back(window_json(data, texts, w, {}));
-    }
-  }
+  for (const Window* w : silent_windows(examples, options.silent))
+    detail["silent"].push_back(window_json(data, texts, *w, {}));
   for (const store::ScoreRow* row : latent.scores) {
     const auto explainer = std::find(table.explainers.begin(), table.explainers.end(), row->explainer);
     const auto column = std::find(table.columns.begin(), table.columns.end(), Column{row->scorer, row->judge});
@@ -240,7 +168,7 @@ Json score_json(const std::string& scorer, const score::LatentScore& s) {
 }
 
 /// One entry per explainer: null, or text, failure and one score per column.
-Json explained_json(const Latent& latent, const Table& table) {
+Json explained_json(const LatentRows& latent, const Table& table) {
   Json all = Json::array();
   for (const std::string& explainer : table.explainers) {
     const auto found = latent.explanations.find(explainer);
@@ -265,7 +193,7 @@ Json explained_json(const Latent& latent, const Table& table) {
   return all;
 }
 
-Json latent_json(const Latent& latent, const Table& table) {
+Json latent_json(const LatentRows& latent, const Table& table) {
   const auto hookpoint = std::find(table.hookpoints.begin(), table.hookpoints.end(), latent.hookpoint);
   Json json{
       {"h", hookpoint - table.hookpoints.begin()}, {"l", to_index(latent.id)}, {"e", explained_json(latent, table)}};
@@ -289,7 +217,7 @@ Json page_data(const RunData& data, const ReportOptions& options, Reporter& repo
   Json latents = Json::array();
   Json details = Json::array();
   std::uint64_t done = 0;
-  for (const Latent& latent : table.latents) {
+  for (const LatentRows& latent : table.latents) {
     stop_if_interrupted();
     latents.push_back(latent_json(latent, table));
     if (latent.detailed) {

@@ -15,11 +15,7 @@
 #include "gloss/score/judge.h"
 
 namespace gloss::report {
-namespace {
 
-constexpr std::size_t kColours = 6;
-
-/// 1234567 as 1,234,567.
 std::string grouped(std::uint64_t number) {
   std::string digits = std::to_string(number);
   for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
@@ -27,19 +23,23 @@ std::string grouped(std::uint64_t number) {
 }
 
 std::string number_html(const score::Interval& i) {
-  if (std::isnan(i.value)) return "<span class=\"none\" title=\"not defined for any latent\">–</span>";
+  if (std::isnan(i.value)) return "<span class=\"none\" title=\"not defined\">–</span>";
   if (std::isnan(i.low)) return fmt::format("{:.3f}", i.value);
   return fmt::format("{:.3f} <span class=\"range\">[{:.3f}, {:.3f}]</span>", i.value, i.low, i.high);
 }
+
+std::string cell(std::string_view label, std::string_view content, std::string_view style) {
+  return fmt::format("<td class=\"{}\" data-label=\"{}\">{}</td>", style, label, content);
+}
+
+namespace {
+
+constexpr std::size_t kColours = 6;
 
 std::string explainer_html(const ScorerSummary& s) {
   if (!score::is_shuffled_name(s.explainer)) return html_text(s.explainer);
   const std::string base = s.explainer.substr(score::shuffled_name("").size());
   return fmt::format("{} <span class=\"tag\">shuffled</span>", html_text(base));
-}
-
-std::string cell(std::string_view label, std::string_view content, std::string_view style = "num") {
-  return fmt::format("<td class=\"{}\" data-label=\"{}\">{}</td>", style, label, content);
 }
 
 std::string summary_row_html(const ScorerSummary& s) {

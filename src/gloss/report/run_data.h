@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gloss/examples/examples.h"
+#include "gloss/index/histograms.h"
 #include "gloss/index/input_output.h"
 #include "gloss/index/latent_weights.h"
 #include "gloss/report/summary.h"
@@ -17,6 +18,11 @@
 #include "gloss/text/tokenizer.h"
 
 namespace gloss::report {
+
+struct FiringHistograms {
+  index::Histogram<double> strength;        // bins of equal width up to its maximum
+  index::Histogram<std::uint32_t> offsets;  // from the beginning of a context
+};
 
 /// Threads: one at a time. Lifetime: what the callbacks hold must outlive this.
 struct RunData {
@@ -39,6 +45,8 @@ struct RunData {
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.
   std::function<const index::LatentWeightsReader*(std::string_view hookpoint)> weights;
+  /// How strongly a latent fires and where in its contexts; null: not shown.
+  std::function<FiringHistograms(std::string_view hookpoint, LatentId)> histograms;
   /// Input and output scores of a hookpoint; null where the run has none.
   std::function<const index::InputOutput*(std::string_view hookpoint)> input_output;
   text::Tokenizer tokenizer;

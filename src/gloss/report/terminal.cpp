@@ -14,6 +14,7 @@
 #include "gloss/examples/token_window.h"
 #include "gloss/index/filters.h"
 #include "gloss/report/latent_lists.h"
+#include "gloss/report/latent_rows.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
@@ -145,17 +146,6 @@ std::string highlight(bool marked, float activation, float latent_max) {
   return (marked ? "4;" : "") + shade(latent_max > 0.0F ? activation / latent_max : 1.0);
 }
 
-/// Whether a piece is marked, and its largest activation.
-std::pair<bool, float> state_of(const examples::Piece& piece, const Window& window, const std::vector<bool>& marked) {
-  bool mark = false;
-  float activation = 0.0F;
-  for (std::size_t i = piece.first; i <= piece.last && i < marked.size(); ++i) {
-    mark = mark || marked[i];
-    activation = std::max(activation, window.activation[i]);
-  }
-  return {mark, activation};
-}
-
 /// One part per display piece; a run of marked ones shares a pair of delimiters where there is no colour.
 std::vector<std::pair<std::string, std::size_t>> window_parts(const RunData& data, const Window& window,
                                                               const std::vector<bool>& marked, float latent_max,
@@ -166,9 +156,8 @@ std::vector<std::pair<std::string, std::size_t>> window_parts(const RunData& dat
     parts.back().first += ">>";
     parts.back().second += 2;
   };
-  for (const examples::Piece& piece : examples::pieces(data.tokenizer, examples::window_tokens(data.tokens, window))) {
-    const auto [mark, activation] = state_of(piece, window, marked);
-    std::string text = harmless(piece.text);
+  for (const auto& [piece, activation, mark] : shown_pieces(data, window, marked)) {
+    std::string text = harmless(piece);
     std::size_t width = columns(text);
     if (options.color) {
       const std::string code = highlight(mark, activation, latent_max);
@@ -308,16 +297,6 @@ std::string label_of(const Window& w) {
   return w.kind == examples::WindowKind::activating ? fmt::format("Q{:<3} {:.4g}", w.quantile, w.max) : "silent";
 }
 
-std::vector<const Window*> silent_windows(const Latent& latent, std::size_t count) {
-  std::vector<const Window*> windows;
-  for (const auto* split : {&latent.examples.test_silent, &latent.examples.explain_silent}) {
-    for (const Window& w : *split) {
-      if (windows.size() < count) windows.push_back(&w);
-    }
-  }
-  return windows;
-}
-
 void add_examples(Lines& lines, const RunData& data, const Latent& latent, const ShowOptions& options) {
   const std::vector<Window> windows = example_windows(latent.examples, options.examples);
   if (!windows.empty()) {
@@ -327,7 +306,7 @@ void add_examples(Lines& lines, const RunData& data, const Latent& latent, const
   }
   for (const Window& w : windows)
     add_window(lines, data, latent, w, examples::marked_tokens(w, data.questions.tau), label_of(w), options);
-  const std::vector<const Window*> silent = silent_windows(latent, options.silent);
+  const std::vector<const Window*> silent = silent_windows(latent.examples, options.silent);
   if (!silent.empty()) lines.heading("Windows in which it is silent");
   for (const Window* w : silent)
     add_window(lines, data, latent, *w, std::vector<bool>(w->activation.size()), "", options);
@@ -343,13 +322,8 @@ std::vector<JudgedWindow> wrong_windows(const RunData& data, const store::ScoreR
   return windows;
 }
 
-std::string verdict_of(const score::Judgement& j) {
-  if (j.verdict == score::Verdict::failed) return "failed";
-  return j.truth ? "missed" : "false alarm";
-}
-
 std::string verdict_label(const score::Judgement& j) {
-  return j.quantile == 0 ? verdict_of(j) : fmt::format("{} Q{}", verdict_of(j), j.quantile);
+  return j.quantile == 0 ? std::string(verdict_code(j)) : fmt::format("{} Q{}", verdict_code(j), j.quantile);
 }
 
 void add_wrong(Lines& lines, const RunData& data, const Latent& latent, const ShowOptions& options) {
@@ -369,11 +343,10 @@ Json window_json(const RunData& data, const Window& w, const std::vector<bool>& 
   Json tokens = Json::array();
   Json activations = Json::array();
   Json marks = Json::array();
-  for (const examples::Piece& piece : examples::pieces(data.tokenizer, examples::window_tokens(data.tokens, w))) {
-    const auto [mark, activation] = state_of(piece, w, marked);
+  for (const ShownPiece& piece : shown_pieces(data, w, marked)) {
     tokens.push_back(piece.text);
-    activations.push_back(activation);
-    marks.push_back(mark);
+    activations.push_back(piece.activation);
+    marks.push_back(piece.marked);
   }
   return {{"start", w.start}, {"quantile", w.quantile},     {"max", w.max},
           {"tokens", tokens}, {"activations", activations}, {"marked", marks}};
@@ -402,7 +375,7 @@ Json score_json(const RunData& data, const store::ScoreRow& row, const Latent& l
   for (const JudgedWindow& w : wrong_windows(data, row, latent)) {
     if (json["wrong"].size() == most) break;
     json["wrong"].push_back(window_json(data, w.window, w.marked));
-    json["wrong"].back()["verdict"] = verdict_of(w.judgement);
+    json["wrong"].back()["verdict"] = verdict_code(w.judgement);
   }
   return json;
 }
@@ -490,7 +463,7 @@ Json show_json(const RunData& data, std::string_view hookpoint, LatentId latent_
     json["scores"].push_back(score_json(data, *row, latent, options.wrong));
   for (const Window& w : example_windows(latent.examples, options.examples))
     json["examples"].push_back(window_json(data, w, examples::marked_tokens(w, data.questions.tau)));
-  for (const Window* w : silent_windows(latent, options.silent))
+  for (const Window* w : silent_windows(latent.examples, options.silent))
     json["silent"].push_back(window_json(data, *w, std::vector<bool>(w->activation.size())));
   // Texts came from files and models: what is not UTF-8 must not end the command.
   return Json::parse(json.dump(-1, ' ', false, Json::error_handler_t::replace));

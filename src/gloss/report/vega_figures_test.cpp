@@ -150,6 +150,7 @@ TEST_F(Figures, AreFilesAndAPageThatHoldThem) {
   const std::string page = figures_page(run_.data, figures);
   EXPECT_THAT(page, HasSubstr("runs/made-up &lt;b&gt;&amp;"));
   EXPECT_THAT(page, HasSubstr("data-figure=\"agreement-detection-fuzz\""));
+  EXPECT_THAT(page, HasSubstr("; script-src 'unsafe-inline'; ")) << "no code is made of expressions";
   // Explanations hold hostile tokens: none may end the script element that holds them.
   const std::size_t data = page.find("id=\"figure-agreement-detection-fuzz\">");
   const std::string_view inside = std::string_view(page).substr(data, page.find("</script>", data) - data);

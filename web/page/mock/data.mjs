@@ -87,8 +87,23 @@ export const judgements = Array.from({ length: 45 }, (_, i) => {
   return {
     kind: "active", explainer: "default", scorer: i % 2 ? "fuzz" : "detection", judge: "default", decile: 1 + (i % 10), fires: true, verdict,
     probability: i % 3 ? i / 45 : null, right: verdict === "failed" ? null : verdict === "fires", reason: verdict === "failed" ? "an answer of 3 items, wanted 5 <b>" : null,
-    window: i === 20 ? null : { tokens: tokens(500 + i, 32, { peak: 11, marks: i % 2 === 1 }) }, call: `c${i}`,
+    window: i === 20 ? null : { tokens: tokens(500 + i, 32, { peak: 11, marks: i % 2 === 1 }), context: i, start: 32 }, call: `c${i}`,
   };
+});
+
+/** Another explainer on the same windows: wrong where the first was right on every third of them. */
+export const others = judgements.map((j, i) => {
+  const right = j.verdict === "failed" ? null : i % 3 === 0 ? !j.right : j.right;
+  return { ...j, explainer: explainers[1], right, verdict: right === null ? "failed" : right === j.fires ? "fires" : "silent" };
+});
+
+export const differences = () => rows.filter((row) => row.scores.detection).map((row, i) => ({
+  hookpoint: row.hookpoint, latent: row.latent, a: { text: row.explanation, ...interval(0.9), n: 40 },
+  b: { text: i % 4 ? hostile[i % hostile.length] : null, ...interval(0.9 - 0.8 / (i + 1)), n: 40 }, difference: -0.8 / (i + 1),
+}));
+export const compared = (query) => ({
+  a: { run: run.name, explainer: query.get("a"), text: `words about ${hostile[0]}` }, b: { run: run.name, explainer: query.get("b"), text: hostile[3] },
+  scores: scorers.map((scorer) => ({ scorer, judge: "default", a: interval(0.9), b: interval(0.6), windows: 22, both_right: 11, only_a: 8, only_b: 1, both_wrong: 2, p: 0.039 })),
 });
 
 export const calls = [

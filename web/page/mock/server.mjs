@@ -63,7 +63,8 @@ function latent(run, path, query, body) {
   if (!row) throw new Wrong(404, `no latent ${path[0]}/${path[1]}`, "a hookpoint of the run and a latent below 150");
   if (path[2] === "windows") return windows(row, query);
   if (path[2] === "judgements") {
-    const some = data.judgements.filter((j) => !query.get("scorer") || j.scorer === query.get("scorer"));
+    const other = query.get("explainer") === data.run.explainers[1];
+    const some = (other ? data.others : data.judgements).filter((j) => !query.get("scorer") || j.scorer === query.get("scorer"));
     const offset = Number(query.get("offset") ?? 0);
     return { total: some.length, judgements: some.slice(offset, offset + Number(query.get("limit") ?? 50)) };
   }
@@ -96,6 +97,12 @@ function answer(method, path, query, body) {
     case "calls": return { calls: data.calls };
     case "figures": return rest.length ? data.spec : [{ name: "scores", title: "Scores <b>", text: "How scores lie." }, { name: "outcomes", title: "Outcomes", text: "Of one latent." }];
     case "circuits": return rest.length ? data.circuit : ["pronouns"];
+    case "compare": return data.compared(query);
+    case "differences": {
+      const all = data.differences(query);
+      const offset = Number(query.get("offset") ?? 0);
+      return { total: all.length, offset, mean_a: 0.81, mean_b: 0.7, rows: all.slice(offset, offset + Number(query.get("limit") ?? 50)) };
+    }
     case "agreement": return [{ scorer: "detection", explainer: "default", person: "person:Ada", judge: "default", latents: 3, n: 60, agree: 0.8, kappa: 0.6, low: 0.4, high: 0.8 }];
     case "quiz": return method === "POST" ? { judge: `person:${body.person}`, right: 2, answered: 3, score: { value: 0.66, low: 0.2, high: 0.9 }, truth: [true, false, true, false] } : quiz(query);
     case "explanations": return { explainer: `person:${body.person}` };

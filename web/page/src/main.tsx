@@ -8,6 +8,7 @@ import { go, href, parse, useRoute } from "./route";
 import type { Route } from "./route";
 import type { Run, Session } from "./types";
 import { CircuitsView } from "./views/circuits";
+import { canCompare, CompareView } from "./views/compare";
 import { FiguresView } from "./views/figures";
 import { LatentView } from "./views/latent";
 import { Overview } from "./views/overview";
@@ -49,13 +50,14 @@ function Help({ close }: { close: () => void }) {
   );
 }
 
-export interface ViewProps { run: Run; route: Route; session: Session }
+export interface ViewProps { run: Run; runs: Run[]; route: Route; session: Session }
 
 function View(props: ViewProps) {
   const [, , view, hookpoint, latent] = props.route.path;
   switch (view) {
     case undefined: return <Overview {...props} />;
     case "latent": return <LatentView {...props} hookpoint={hookpoint ?? ""} latent={Number(latent)} key={`${hookpoint}/${latent}`} />;
+    case "compare": return <CompareView {...props} />;
     case "figures": return <FiguresView {...props} />;
     case "circuits": return <CircuitsView {...props} />;
     case "quiz": return <QuizView {...props} hookpoint={hookpoint ?? ""} latent={Number(latent)} />;
@@ -87,6 +89,7 @@ function Page() {
     document.getElementById("content")?.focus({ preventScroll: true });
   }, [path]);
   const views: [string, string][] = [["", "Latents"], ["figures", "Figures"], ["circuits", "Circuits"], ["quiz", "Quiz"]];
+  if (run && runs.data && canCompare(run, runs.data)) views.splice(1, 0, ["compare", "Compare"]);
   if (session.data?.can.text) views.push(["text", "Your text"]);
   const at = route.path[2] === "latent" ? "" : route.path[2] ?? "";
   return (
@@ -111,7 +114,7 @@ function Page() {
       <main id="content" tabIndex={-1}>
         {session.fault && <Answer asked={session} what="the session">{() => null}</Answer>}
         <Answer asked={runs} what="the runs">
-          {(all) => run && session.data ? <View run={run} route={route} session={session.data} />
+          {(all) => run && session.data ? <View run={run} runs={all} route={route} session={session.data} />
             : run ? null
             : all.length === 0 ? <Nothing>The server has no run.</Nothing>
             : <><h1>No such run</h1><Nothing>There is no run {id}. <a href={href(["run", String(all[0]!.id)])}>{all[0]!.name}</a></Nothing></>}

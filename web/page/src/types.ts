@@ -56,7 +56,7 @@ export interface Windows { max: Num; all?: number; windows: Window[] }
 export interface Judgement {
   kind: string; explainer?: string; scorer?: string; judge?: string; decile?: Num; fires: boolean | null;
   verdict: "fires" | "silent" | "failed"; probability: Num; right: boolean | null; reason: string | null;
-  window: { tokens: Token[] } | null; call: string | null;
+  window: { tokens: Token[]; context?: number; start?: number } | null; call: string | null;
 }
 export interface Judgements { total: number; judgements: Judgement[] }
 export interface Call {
@@ -78,4 +78,14 @@ export interface Fired { latent: number; a: number; explanation: string | null }
 export interface OwnText {
   id?: string; cut?: boolean; tokens: { t: string; partial?: boolean; latents: Fired[] }[];
   latents: { latent: number; max: number; sum: number; explanation: string | null }[];
+}
+export interface ComparedSide { run: string; explainer: string; text: string | null }
+export interface Compared {
+  a: ComparedSide; b: ComparedSide;
+  scores: { scorer: string; judge: string; a: Interval; b: Interval; windows: number; both_right: number; only_a: number; only_b: number; both_wrong: number; p: Num }[];
+}
+export interface DifferenceSide extends Interval { text: string | null; n: number }
+export interface Differences {
+  total: number; offset: number; mean_a: Num; mean_b: Num;
+  rows: { hookpoint: string; latent: number; a: DifferenceSide; b: DifferenceSide; difference: number }[];
 }

@@ -105,7 +105,8 @@ test("keys: rows, opening, next and previous latent, back, random, filter, help"
 
 test("a failed request says what was found and wanted, and is asked again", async () => {
   for (const [part, to] of [["latents?", "#/run/0?sort=max"], ["latents/layers.2/3", "#/run/0/latent/layers.2/3"], ["windows", "#/run/0/latent/layers.2/4"],
-    ["figures/", "#/run/0/figures"], ["circuits/", "#/run/0/circuits"], ["agreement", "#/run/0/quiz"]]) {
+    ["figures/", "#/run/0/figures"], ["circuits/", "#/run/0/circuits"], ["agreement", "#/run/0/quiz"],
+    ["differences", "#/run/0/compare"], ["compare?", "#/run/0/compare?latent=layers.2/3"]]) {
     browser.mock.fail = part;
     await at(tab, to);
     const alert = tab.getByRole("alert").first();
@@ -278,9 +279,51 @@ test("the theme is switched and kept", async () => {
   const light = await ground();
   await tab.getByRole("button", { name: "Theme" }).click();
   await tab.getByRole("button", { name: "Theme: light" }).click();
+  await tab.waitForFunction(() => document.documentElement.dataset.theme === "dark");
   const dark = await ground();
   assert.notEqual(light, dark);
   await tab.reload();
   await settled(tab);
   assert.equal(await ground(), dark);
+});
+
+test("two explainers are compared: the latents in which they differ, and one latent on the same windows", async () => {
+  const list = asked("/differences?a=default&b=person%3AAda+%3Cb%3E&other=0&score=detection");
+  await tab.getByRole("link", { name: "Compare" }).click();
+  await list;
+  await settled(tab);
+  const table = tab.getByRole("region", { name: "Table of differences" });
+  assert.equal(await table.locator("tbody tr").count(), 25);
+  assert.match(await table.locator("tbody tr").first().textContent(), /0\.90.*0\.10.*0\.800/);
+  await tab.getByRole("button", { name: "after" }).click();
+  await settled(tab);
+  assert.match(await hash(), /offset=25/);
+  await tab.getByLabel("Score").selectOption("fuzz");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0/compare?score=fuzz", "another question begins at its first page");
+
+  await table.locator("tbody th a").first().click();
+  await settled(tab);
+  assert.match(await hash(), /latent=layers\.2\/0/);
+  const one = tab.getByRole("region", { name: "One latent" });
+  assert.match(await one.getByRole("region", { name: "Scores of both" }).textContent(), /detection.*0\.90.*0\.60.*22/);
+  const windows = one.locator("ol.windows > li");
+  const told = await windows.allTextContents();
+  assert.ok(told.length > 15, String(told.length));
+  const differ = told.map((text) => /A: . (\w+).*B: . (\w+)/.exec(text.replaceAll("\n", " "))).map((found) => found[1] !== found[2]);
+  assert.ok(differ[0] && !differ.at(-1) && differ.lastIndexOf(true) + 1 === differ.filter(Boolean).length, "different verdicts stand first");
+  await one.getByRole("button", { name: "Close" }).click();
+  await settled(tab);
+  assert.equal(await one.count(), 0);
+
+  await at(tab, "#/run/0/latent/layers.2/18");
+  await tab.locator("article.latent").getByRole("link", { name: "Compare" }).click();
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0/compare?latent=layers.2/18");
+});
+
+test("a run without two explainers has nothing to compare, and says so", async () => {
+  await at(tab, "#/run/1");
+  await at(tab, "#/run/1/compare");
+  assert.match(await tab.locator("main").textContent(), /no two explainers with scores/);
 });

@@ -108,6 +108,7 @@ function Head({ data, place, run }: { data: Detail; place: Place; run: Run }) {
         {data.next !== null && <a class="button" href={to(data.next)}>{data.next} → <kbd>j</kbd></a>}
         <a class="button" href={href(["run", place.id], kept(place.query))}>List <kbd>o</kbd></a>
         <a class="button" href={href(["run", place.id, "quiz", place.hookpoint, place.latent])}>Quiz</a>
+        {data.explanations.length > 1 && <a class="button" href={href(["run", place.id, "compare"], { latent: `${place.hookpoint}/${place.latent}` })}>Compare</a>}
         <Copy label="Copy as Markdown" text={() => markdown(run, data)} />
         <Copy label="JSON" text={() => JSON.stringify(data, null, 2)} />
         <Copy label="Link" text={() => location.href} />
