@@ -1,9 +1,14 @@
 // Other tools' files, in and out, and caches that are made in parts.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -113,6 +118,95 @@ TEST(SaeDashboard, LatentsGoOutAreShownAndAreWrittenAgain) {
   EXPECT_EQ(one["features"], nlohmann::json::array({feature}));
   EXPECT_EQ(run_gloss({"show", file, "999999"}).code, 3);
   EXPECT_EQ(run_gloss({"show", file, "x"}).code, 2);
+}
+
+/// The lines of a gzip file, parsed.
+std::vector<nlohmann::json> packed_lines(const std::string& file) {
+  gzFile in = gzopen(file.c_str(), "rb");
+  EXPECT_NE(in, nullptr) << file;
+  std::string text;
+  std::vector<char> block(std::size_t{1} << 16);
+  for (int n = 0; in != nullptr && (n = gzread(in, block.data(), static_cast<unsigned>(block.size()))) > 0;)
+    text.append(block.data(), static_cast<std::size_t>(n));
+  if (in != nullptr) {
+    EXPECT_EQ(gzclose(in), Z_OK);
+  }
+  std::vector<nlohmann::json> lines;
+  std::istringstream all(text);
+  for (std::string line; std::getline(all, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+/// Every line has the keys of the first, whose columns Neuronpedia's import takes for all.
+void expect_same_keys(const std::vector<nlohmann::json>& lines) {
+  ASSERT_FALSE(lines.empty());
+  for (const nlohmann::json& line : lines) {
+    ASSERT_EQ(line.size(), lines.front().size());
+    for (const auto& [key, value] : lines.front().items()) ASSERT_TRUE(line.contains(key)) << key;
+  }
+}
+
+TEST(Neuronpedia, BulkFilesGoOutAndTheirExplanationsComeBack) {
+  const TemporaryFolder folder("neuronpedia");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const std::string out = (folder.path() / "out").string(), source = out + "/v1/small/2-res/";
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "random:8"}).code, 0);
+  const std::vector<std::string> command = {"export",       run,    out, "--format", "neuronpedia", "--sae-set", "Res",
+                                            "--model-name", "Small"};
+  Outcome outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("8 explanations written"));
+  EXPECT_THAT(outcome.err, HasSubstr("not in Neuronpedia's bulk files: scores"));
+  EXPECT_THAT(run_gloss(command).err, HasSubstr("is there already"));
+
+  const auto features = packed_lines(source + "features/batch-0.jsonl.gz");
+  const auto activations = packed_lines(source + "activations/batch-0.jsonl.gz");
+  const auto explanations = packed_lines(source + "explanations/batch-0.jsonl.gz");
+  for (const auto& lines : {features, activations, explanations}) expect_same_keys(lines);
+  EXPECT_EQ(explanations.size(), 8U);
+  std::map<std::string, double> largest;
+  std::set<std::string> ids;
+  for (const auto& row : activations) {
+    EXPECT_EQ(row["tokens"].size(), row["values"].size());
+    EXPECT_EQ(row["values"][row["maxValueTokenIndex"].get<std::size_t>()], row["maxValue"]);
+    EXPECT_EQ(row["layer"], "2-res");
+    ids.insert(row["id"]);
+    double& most = largest[row["index"]];
+    most = std::max(most, row["maxValue"].get<double>());
+  }
+  EXPECT_EQ(ids.size(), activations.size());
+  ASSERT_EQ(features.size(), largest.size());
+  for (const auto& row : features) EXPECT_EQ(row["maxActApprox"], largest[row["index"]]) << row["index"];
+  EXPECT_EQ(features[0]["hookName"], "blocks.2.hook_resid_post");
+  EXPECT_EQ(features[0]["pos_str"].size(), 10U);
+  EXPECT_EQ(nlohmann::json::parse(content(source + "source.jsonl"))["setName"], "res");
+  EXPECT_EQ(nlohmann::json::parse(content(out + "/v1/config/explanation_type.jsonl"))["name"], "gloss_pattern");
+
+  // The same texts come back as an explainer of their own, and go out again under their own type.
+  const std::string packed = source + "explanations/batch-0.jsonl.gz";
+  outcome = run_gloss({"import", run, packed, "--format", "neuronpedia", "--hookpoint", "layers.2"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("8 explanations by 'neuronpedia:gloss_pattern'"));
+  const std::string again = (folder.path() / "again").string();
+  ASSERT_EQ(run_gloss({"export", run, again, "--format", "neuronpedia", "--model-name", "small"}).code, 0);
+  const auto both = packed_lines(again + "/v1/small/2-gloss/explanations/batch-0.jsonl.gz");
+  ASSERT_EQ(both.size(), 16U);
+  for (std::size_t i = 0; i < both.size(); i += 2) {
+    EXPECT_EQ(both[i]["description"], both[i + 1]["description"]);
+    EXPECT_EQ(both[i]["description"], explanations[i / 2]["description"]);
+    EXPECT_EQ(both[i]["typeName"], both[i + 1]["typeName"]);
+    EXPECT_NE(both[i]["id"], both[i + 1]["id"]);
+  }
+}
+
+TEST(Neuronpedia, NamesThatAreNoFoldersAreRefused) {
+  const TemporaryFolder folder("neuronpedia-names");
+  const std::string out = (folder.path() / "out").string();
+  const Outcome outcome =
+      run_gloss({"export", cached_run().string(), out, "--format", "neuronpedia", "--model-name", "a/b"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("a/b: cannot be the model's id"));
+  EXPECT_FALSE(fs::exists(out));
 }
 
 TEST(Delphi, WhatIsMissingIsNamed) {

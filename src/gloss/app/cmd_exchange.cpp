@@ -306,7 +306,7 @@ int import_neuronpedia(const ExchangeOptions& o, Context& context) {
 
 constexpr std::array<FormatRow, 4> kFormats{{{"delphi", export_delphi, import_delphi},
                                              {"jsonl", export_lines, import_lines},
-                                             {"neuronpedia", nullptr, import_neuronpedia},
+                                             {"neuronpedia", export_neuronpedia, import_neuronpedia},
                                              {"sae-dashboard", export_sae_dashboard, nullptr}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
@@ -325,19 +325,24 @@ Runner setup_export(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
   cli.add_option("run", o->run, "run folder with a finished cache; for sae-dashboard also one of its files")
       ->required();
-  cli.add_option("out", o->other, "folder (delphi, sae-dashboard) or file to write; nothing is replaced")->required();
+  cli.add_option("out", o->other, "folder (delphi, neuronpedia, sae-dashboard) or file to write; nothing is replaced")
+      ->required();
   cli.add_option(
          "--format", o->format,
          "delphi: its activation cache, latents/HOOKPOINT in the folder; jsonl: explanations with their scores, one a "
-         "line; sae-dashboard: its batch-N.json, HOOKPOINT/batch-N.json in the folder")
+         "line; neuronpedia: its bulk files, v1/MODEL/LAYER-SET in the folder; sae-dashboard: its batch-N.json, "
+         "HOOKPOINT/batch-N.json in the folder")
       ->required();
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
-  cli.add_option("--latents", o->latents, std::string("for sae-dashboard: ") + kLatentsHelp);
-  cli.add_option("--sae-set", o->sae_set, "for sae-dashboard: name of the set of coders, of which a layer has one");
+  cli.add_option("--latents", o->latents, std::string("for neuronpedia and sae-dashboard: ") + kLatentsHelp);
+  cli.add_option("--sae-set", o->sae_set,
+                 "for neuronpedia and sae-dashboard: name of the set of coders, of which a layer has one");
+  cli.add_option("--creator", o->creator, "for neuronpedia: the account there whose rows they are");
   cli.add_option("--splits", o->splits, "for delphi: files a hookpoint, delphi's n_splits")
       ->check(CLI::Range(1, 100'000));
   cli.add_option("--model-name", o->model_name,
-                 "for delphi, what it loads the tokenizer by; for sae-dashboard, the model's id; by default the name "
+                 "for delphi, what it loads the tokenizer by; for neuronpedia and sae-dashboard, the model's id; by "
+                 "default the name "
                  "of the model's folder");
   add_seed(cli, o->common);
   return [o](Context& context) { return exchange(*o, context, &FormatRow::to); };

@@ -22,26 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The first number in a hookpoint's name: layers.5.mlp has 5.
-std::uint32_t layer_of(const std::string& hookpoint) {
-  const std::size_t digit = hookpoint.find_first_of("0123456789");
-  std::uint32_t layer = 0;
-  if (digit == std::string::npos ||
-      std::from_chars(hookpoint.data() + digit, hookpoint.data() + hookpoint.size(), layer).ec != std::errc{})
-    fail_input(hookpoint, "has no number of a layer, and sae-dashboard's files want one",
-               "leave it out with --hookpoint");
-  return layer;
-}
-
-std::string value_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? std::string() : found->second;
-}
-
-void must_not_be(const fs::path& path) {
-  if (fs::exists(path)) fail_input(path.string(), "is there already", "name a place where nothing is");
-}
-
 int export_again(const ExchangeOptions& o, Context& context) {
   must_not_be(o.other);
   const examples::DashboardBatch batch = examples::DashboardBatch::open(o.run);
@@ -57,16 +37,6 @@ int export_again(const ExchangeOptions& o, Context& context) {
   write_file(o.other, batch.text(chosen));
   context.reporter.info(fmt::format("{} latents of {} written to {}", chosen.size(), batch.name(), o.other));
   return kDone;
-}
-
-std::vector<LatentId> chosen_latents(const ExchangeOptions& o, const RunFolder& run, const index::Reader& reader) {
-  std::optional<store::Store> store;
-  if (fs::exists(run.results())) store.emplace(run.results());
-  std::vector<bool> alive(reader.latent_count());
-  for (std::uint32_t f = 0; f < reader.latent_count(); ++f) alive[f] = reader.count(LatentId{f}) > 0;
-  return examples::LatentSpec::parse(o.latents).select(
-      reader.hookpoint(), reader.latent_count(), o.common.seed, alive,
-      properties_of(reader, reader.hookpoint(), store ? &*store : nullptr));
 }
 
 void export_hookpoint(const ExchangeOptions& o, const RunData& data, const std::string& hookpoint, Context& context) {
@@ -102,6 +72,34 @@ void export_hookpoint(const ExchangeOptions& o, const RunData& data, const std::
 }
 
 }  // namespace
+
+std::uint32_t layer_of(const std::string& hookpoint) {
+  const std::size_t digit = hookpoint.find_first_of("0123456789");
+  std::uint32_t layer = 0;
+  if (digit == std::string::npos ||
+      std::from_chars(hookpoint.data() + digit, hookpoint.data() + hookpoint.size(), layer).ec != std::errc{})
+    fail_input(hookpoint, "has no number of a layer, and the format wants one", "leave it out with --hookpoint");
+  return layer;
+}
+
+std::string value_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? std::string() : found->second;
+}
+
+void must_not_be(const fs::path& path) {
+  if (fs::exists(path)) fail_input(path.string(), "is there already", "name a place where nothing is");
+}
+
+std::vector<LatentId> chosen_latents(const ExchangeOptions& o, const RunFolder& run, const index::Reader& reader) {
+  std::optional<store::Store> store;
+  if (fs::exists(run.results())) store.emplace(run.results());
+  std::vector<bool> alive(reader.latent_count());
+  for (std::uint32_t f = 0; f < reader.latent_count(); ++f) alive[f] = reader.count(LatentId{f}) > 0;
+  return examples::LatentSpec::parse(o.latents).select(
+      reader.hookpoint(), reader.latent_count(), o.common.seed, alive,
+      properties_of(reader, reader.hookpoint(), store ? &*store : nullptr));
+}
 
 int export_sae_dashboard(const ExchangeOptions& o, Context& context) {
   if (fs::is_regular_file(o.run)) return export_again(o, context);

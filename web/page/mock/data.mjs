@@ -107,7 +107,7 @@ export const compared = (query) => ({
 });
 
 export const calls = [
-  { hash: "c1aaaaaaaaaaaaaa", stage: "explain", provider: "mock", model: "m", prompt_tokens: 900, completion_tokens: 20, dollars: 0.001, failed: null, messages: [{ role: "system", text: hostile[0] }, { role: "user", text: "Text\n\twith ‮lines" }], reply: hostile[1] },
+  { hash: "c1", stage: "explain", provider: "mock", model: "m", prompt_tokens: 900, completion_tokens: 20, dollars: 0.001, failed: null, messages: [{ role: "system", text: hostile[0] }, { role: "user", text: "Text\n\twith ‮lines" }], reply: hostile[1] },
   { hash: "c2bbbbbbbbbbbbbb", stage: "detection", provider: "mock", model: null, prompt_tokens: null, completion_tokens: null, dollars: null, failed: "refused", messages: null, reply: null },
 ];
 

@@ -1,7 +1,7 @@
 // The filter of the overview: fields of the address to what the server takes.
 import type { Params } from "./api";
 
-export const filterFields = ["where", "text", "token", "hookpoint", "explainer", "kind", "dmin", "dmax", "score", "smin", "smax"] as const;
+export const filterFields = ["where", "text", "token", "hookpoint", "explainer", "kind", "dmin", "dmax", "mmin", "mmax", "score", "smin", "smax"] as const;
 
 /** `kind` lists kinds wanted and, with a minus before them, not wanted. */
 export const kindsOf = (query: URLSearchParams) => (query.get("kind") ?? "").split(",").filter(Boolean);
@@ -14,6 +14,7 @@ export function condition(query: URLSearchParams): string {
     if (most && Number.isFinite(Number(most))) parts.push(`${name}<=${Number(most)}`);
   };
   range("density", query.get("dmin"), query.get("dmax"));
+  range("max", query.get("mmin"), query.get("mmax"));
   const score = query.get("score");
   if (score) range(score, query.get("smin"), query.get("smax"));
   for (const kind of kindsOf(query)) parts.push(kind.startsWith("-") ? `not ${kind.slice(1)}` : kind);
@@ -29,6 +30,13 @@ export const filterParams = (query: URLSearchParams): Params => ({
   hookpoint: query.get("hookpoint"),
   explainer: query.get("explainer"),
 });
+
+/** The fields that a range on the histogram of this name sets. */
+export function rangeFields(name: string): { low: string; high: string; score: string } {
+  if (name === "density") return { low: "dmin", high: "dmax", score: "" };
+  if (name === "max") return { low: "mmin", high: "mmax", score: "" };
+  return { low: "smin", high: "smax", score: name };
+}
 
 /** The part of the address that a latent's page keeps, so that its links lead back to the same list. */
 export function kept(query: URLSearchParams): URLSearchParams {

@@ -7,6 +7,7 @@ import { start } from "../mock/server.mjs";
 const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 export const views = {
   overview: "#/run/0",
+  ranged: "#/run/0?dmin=0.0001&dmax=0.01&score=detection&smin=0.5&mmin=0.25",
   latent: "#/run/0/latent/layers.2/17",
   bare_latent: "#/run/0/latent/layers.2/5",
   beside: "#/run/0/latent/layers.2/18?beside=1&by=decile&context=wide&newlines=1",
@@ -29,8 +30,8 @@ export const views = {
 export async function open() {
   const server = process.env.GLOSS_URL ? { address: process.env.GLOSS_URL, close() {} } : await start();
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  async function page({ dark = false, width = 1280, height = 900, path = "" } = {}) {
-    const context = await browser.newContext({ colorScheme: dark ? "dark" : "light", viewport: { width, height }, reducedMotion: "reduce" });
+  async function page({ dark = false, width = 1280, height = 900, path = "", touch = false } = {}) {
+    const context = await browser.newContext({ colorScheme: dark ? "dark" : "light", viewport: { width, height }, reducedMotion: "reduce", hasTouch: touch });
     const tab = await context.newPage();
     tab.faults = [];
     tab.on("pageerror", (error) => tab.faults.push(String(error)));

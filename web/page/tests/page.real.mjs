@@ -27,7 +27,7 @@ test("the views of a real run are sound, and none of their requests fails", asyn
   await sound(tab, "latent");
   await shoot(tab, "real-latent");
   const hash = await tab.evaluate(() => location.hash.replace(/\?.*/, "").replace("/latent/", "/quiz/"));
-  for (const [name, to] of Object.entries({ figures: "#/run/0/figures", circuits: "#/run/0/circuits", quiz: hash, text: "#/run/0/text?text=Lily%20had%20a%20big%20cat" })) {
+  for (const [name, to] of Object.entries({ figures: "#/run/0/figures", circuits: "#/run/0/circuits", compare: "#/run/0/compare", ranged: "#/run/0?dmin=0.001", quiz: hash, text: "#/run/0/text?text=Lily%20had%20a%20big%20cat" })) {
     await at(tab, to);
     await tab.waitForTimeout(700);
     await settled(tab);

@@ -17,6 +17,7 @@ const hash = () => tab.evaluate(() => decodeURIComponent(location.hash));
 const asked = (part) => tab.waitForRequest((request) => request.url().includes(part));
 
 test("fields become one condition, and stand in the address", async () => {
+  for (const name of ["Density to", "Max to", "Score to"]) assert.equal(await tab.getByRole("spinbutton", { name }).count(), 1, name);
   await tab.getByRole("spinbutton", { name: "Density from" }).fill("0.001");
   await asked(`where=${encodeURIComponent("density>=0.001")}`);
   await tab.getByRole("combobox", { name: "Score", exact: true }).selectOption("fuzz.excess");
@@ -72,6 +73,7 @@ test("keys: rows, opening, next and previous latent, back, random, filter, help"
   await tab.keyboard.press("j");
   await tab.keyboard.press("k");
   assert.equal(await tab.locator("tr.at th").textContent(), "layers.2/0");
+  await tab.waitForFunction(() => document.activeElement?.closest("tr.at"));
   await tab.keyboard.press("Enter");
   await tab.waitForSelector("article.latent");
   assert.equal(await hash(), "#/run/0/latent/layers.2/0");
@@ -204,8 +206,14 @@ test("a circuit: thresholds thin it out, a press pins, the table links", async (
   await at(tab, "#/run/0/circuits");
   const nodes = tab.locator("svg.graph .node");
   assert.equal(await nodes.count(), 36);
-  await tab.getByRole("slider", { name: "Least effect of a node" }).fill("1.6");
+  const least = tab.getByRole("slider", { name: "Least effect of a node" });
+  await least.fill("76");
+  assert.equal(await least.getAttribute("aria-valuetext"), "1.59", "steps of equal ratio, from the least effect to the largest");
   assert.equal(await nodes.count(), 10);
+  await least.fill("100");
+  assert.equal(await nodes.count(), 1, "the largest stays");
+  await least.fill("0");
+  assert.equal(await nodes.count(), 36);
   await nodes.first().focus();
   await tab.keyboard.press("Enter");
   await tab.waitForSelector("svg.graph .node.pinned");
@@ -324,6 +332,81 @@ test("two explainers are compared: the latents in which they differ, and one lat
 
 test("a run without two explainers has nothing to compare, and says so", async () => {
   await at(tab, "#/run/1");
+  assert.equal(await tab.getByRole("link", { name: "Compare" }).count(), 0);
   await at(tab, "#/run/1/compare");
   assert.match(await tab.locator("main").textContent(), /no two explainers with scores/);
+});
+
+const histogram = (name) => tab.locator(".range", { has: tab.getByRole("slider", { name: `${name} from` }) });
+
+test("dragging over a histogram chooses a range, which stands in the address and is taken back", async () => {
+  const box = await histogram("density").locator(".drag").boundingBox();
+  const y = box.y + box.height / 2;
+  await tab.mouse.move(box.x + box.width * 0.7, y);
+  await tab.mouse.down();
+  await tab.mouse.move(box.x + box.width * 0.5, y, { steps: 4 });
+  const request = asked(`histograms?where=${encodeURIComponent("density>=0.0001").replaceAll("%20", "+")}`);
+  await tab.mouse.up();
+  const where = new URL((await request).url()).searchParams.get("where");
+  assert.equal(where, "density>=0.0001 and density<=0.01", "whole bins, whichever way it is dragged");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?dmin=0.0001&dmax=0.01");
+  assert.equal(await tab.getByRole("spinbutton", { name: "Density from" }).inputValue(), "0.0001");
+  assert.equal(await histogram("density").locator(".picked").count(), 1);
+  await tab.getByRole("button", { name: "Clear the range of density" }).click();
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0");
+  assert.equal(await tab.locator(".picked").count(), 0);
+});
+
+test("the keyboard chooses a range by sliders, of scores too, one score at a time", async () => {
+  await tab.getByRole("slider", { name: "detection from" }).focus();
+  await tab.keyboard.press("ArrowRight");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?smin=0.25&score=detection");
+  await tab.getByRole("slider", { name: "detection from" }).focus();
+  await tab.keyboard.press("ArrowRight");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?smin=0.5&score=detection");
+  assert.equal(await tab.getByRole("slider", { name: "detection from" }).getAttribute("aria-valuetext"), "0.5");
+  await tab.getByRole("slider", { name: "max to" }).focus();
+  await tab.keyboard.press("ArrowLeft");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?smin=0.5&score=detection&mmax=0.75");
+  await tab.getByRole("slider", { name: "max from" }).focus();
+  await tab.keyboard.press("End");
+  await settled(tab);
+  assert.match(await hash(), /mmax=0.75&mmin=0.5$/, "the ends stay a bin apart");
+});
+
+test("a finger chooses a range, and a tap one bin", async () => {
+  await tab.context().close();
+  tab = await browser.page({ touch: true, width: 390 });
+  const box = await histogram("max").locator(".drag").boundingBox();
+  await tab.touchscreen.tap(box.x + box.width * 0.3, box.y + box.height / 2);
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?mmin=0.25&mmax=0.5");
+  const client = await tab.context().newCDPSession(tab);
+  const again = await histogram("max").locator(".drag").boundingBox();
+  const y = again.y + again.height / 2;
+  const touch = (type, x) => client.send("Input.dispatchTouchEvent", { type, touchPoints: x === undefined ? [] : [{ x: again.x + again.width * x, y }] });
+  await touch("touchStart", 0.3);
+  await touch("touchMove", 0.5);
+  await touch("touchMove", 0.7);
+  await touch("touchEnd");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?mmin=0.25&mmax=0.75");
+});
+
+test("a judged window leads to the call behind it, its prompt and its reply", async () => {
+  await at(tab, "#/run/0/latent/layers.2/18");
+  const judged = tab.getByRole("region", { name: "Judgements" });
+  await judged.getByText("The call behind it c1", { exact: true }).click();
+  await settled(tab);
+  const call = judged.locator("li", { hasText: "The call behind it c1" }).locator("details.call").first();
+  assert.match(await call.textContent(), /explain.*mock.*system.*window\.__hit.*reply/s);
+  await judged.getByText("The call behind it c0", { exact: true }).click();
+  await judged.getByText("The run does not keep this call.").waitFor();
+  await tab.getByRole("region", { name: "Explanations" }).getByText("The call behind it").first().click();
+  await tab.getByRole("region", { name: "Explanations" }).locator("details.call").waitFor();
 });

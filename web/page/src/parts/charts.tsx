@@ -20,10 +20,10 @@ export function Bar({ score, shuffled, chance, label }: { score: Interval; shuff
   );
 }
 
-interface Bars { edges: number[]; all: number[]; chosen?: number[]; log?: boolean; label: string }
+interface Bars { edges: number[]; all: number[]; chosen?: number[]; log?: boolean; label: string; range?: [number, number] }
 
-/** All in the back, the chosen ones in front, each group to its own highest bar. */
-export function Histogram({ edges, all, chosen, log, label }: Bars) {
+/** All in the back, the chosen ones in front, each group to its own highest bar; `range`: the shares of the width that are picked. */
+export function Histogram({ edges, all, chosen, log, label, range }: Bars) {
   const n = all.length;
   if (n === 0 || edges.length < 2) return <p class="nothing">{label}: nothing to count</p>;
   const real = (edge: number) => short(log ? 10 ** edge : edge);
@@ -40,6 +40,7 @@ export function Histogram({ edges, all, chosen, log, label }: Bars) {
       <svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label={`Histogram of ${label} from ${real(edges[0]!)} to ${real(edges[n]!)}`}>
         {rects(all, "all")}
         {chosen && rects(chosen, "chosen")}
+        {range && <rect class="picked" x={100 * range[0]} width={100 * (range[1] - range[0])} y="0" height="40" />}
       </svg>
       <p class="ends"><span>{real(edges[0]!)}</span><span>{real(edges[n]!)}</span></p>
     </figure>

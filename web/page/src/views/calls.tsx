@@ -7,9 +7,9 @@ import { plain, short, whole } from "../show";
 import type { Call } from "../types";
 import type { Place } from "./latent";
 
-function One({ call }: { call: Call }) {
+function One({ call, open }: { call: Call; open?: boolean }) {
   return (
-    <details class="call">
+    <details class="call" open={open}>
       <summary>{call.failed ? <b class="bad">failed </b> : ""}{call.stage} <small>{[call.provider, call.model].filter(Boolean).join(" · ")} · {whole(call.prompt_tokens)} → {whole(call.completion_tokens)} tokens{call.dollars !== null && ` · $${short(call.dollars)}`} · {call.hash.slice(0, 12)}</small></summary>
       {call.failed ? <p class="bad"><Text text={plain(call.failed)} /></p> : null}
       {call.messages ? call.messages.map((m) => <><h4>{m.role}</h4><pre><bdi>{m.text}</bdi></pre></>) : <Nothing>The prompt is not stored.</Nothing>}
@@ -34,6 +34,23 @@ const Groups = ({ calls }: { calls: Call[] }) => (
     })}
   </>
 );
+
+/** The call behind something that is shown, asked for when it is opened. */
+export function CallOf({ place, hash }: { place: Place; hash: string }) {
+  const [open, setOpen] = useState(false);
+  const asked = useGet<{ calls: Call[] }>(open ? address(["runs", place.id, "calls"], { hookpoint: place.hookpoint, latent: place.latent }) : null);
+  return (
+    <details onToggle={(e) => setOpen(e.currentTarget.open)}>
+      <summary class="note">The call behind it <code>{hash.slice(0, 12)}</code></summary>
+      {open && <Answer asked={asked} what="the call">
+        {({ calls }) => {
+          const call = calls.find((c) => c.hash === hash);
+          return call ? <One call={call} open /> : <Nothing>The run does not keep this call.</Nothing>;
+        }}
+      </Answer>}
+    </details>
+  );
+}
 
 export function Calls({ place }: { place: Place }) {
   const [open, setOpen] = useState(false);

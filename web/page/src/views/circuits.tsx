@@ -77,16 +77,16 @@ function Details({ id, circuit, nodes, edges, pinned }: { id: string; circuit: C
   const between = (index: number) => edges.filter((e) => (pinned === e.from && e.to === index) || (pinned === e.to && e.from === index)).map((e) => signed(e.effect, 3)).join(", ");
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Nodes">
-      <table>
+      <table class="nodes">
         <caption>{pinned === null ? "Nodes" : `The pinned node ${label(circuit.nodes[pinned]!)} and what it is joined to`}</caption>
-        <thead><tr><th scope="col">node</th><th scope="col">effect</th><th scope="col">explanation</th><th scope="col">edge to the pinned one</th></tr></thead>
+        <thead><tr><th scope="col">node</th><th scope="col">effect</th><th scope="col">explanation</th>{pinned !== null && <th scope="col">edge to the pinned one</th>}</tr></thead>
         <tbody>
           {shown.map(({ node, index }) => (
             <tr>
               <th scope="row">{node.latent === null ? `${node.hookpoint} ${label(node)}` : <a href={latentHref(id, node.hookpoint, node.latent)}>{node.hookpoint}/{label(node)}</a>}</th>
               <td class="n">{signed(node.effect, 3)}</td>
-              <td>{node.explanation ? <Text text={node.explanation} /> : <span class="nothing">not explained</span>}</td>
-              <td class="n">{pinned === null ? "" : index === pinned ? "pinned" : between(index)}</td>
+              <td class="text">{node.explanation ? <Text text={node.explanation} /> : <span class="nothing">{node.latent === null ? "what the coder does not rebuild" : "not explained"}</span>}</td>
+              {pinned !== null && <td class="n">{index === pinned ? "pinned" : between(index)}</td>}
             </tr>
           ))}
         </tbody>
@@ -95,15 +95,23 @@ function Details({ id, circuit, nodes, edges, pinned }: { id: string; circuit: C
   );
 }
 
-function Threshold({ title, value, most, change }: { title: string; value: number; most: number; change: (value: number) => void }) {
+/** From the least effect to the largest in steps of equal ratio: effects differ by orders of magnitude. */
+function Threshold({ title, value, effects, change }: { title: string; value: number; effects: number[]; change: (value: number) => void }) {
+  const sizes = effects.map(Math.abs).filter((size) => size > 0);
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const ratio = Math.log(most / least);
+  if (!(ratio > 0)) return null;
+  const place = Math.round(Math.max(0, Math.min(100, (100 * Math.log(Math.max(value, least) / least)) / ratio)));
+  // The largest effect itself stays when the slider stands at its end.
+  const at = (step: number) => step <= 0 ? 0 : Number(Math.min(most, least * Math.exp((ratio * step) / 100)).toPrecision(4)) * (step >= 100 ? 0.9999 : 1);
   return (
     <label class="block"><span>{title}: {short(value)}</span>
-      <input type="range" min="0" max={most} step={most / 100 || 1} value={value} onInput={(e) => change(Number(e.currentTarget.value))} /></label>
+      <input type="range" min="0" max="100" step="1" value={place} aria-valuetext={short(value)} onInput={(e) => change(at(Number(e.currentTarget.value)))} /></label>
   );
 }
 
 function One({ id, circuit, query }: { id: string; circuit: Circuit; query: URLSearchParams }) {
-  const most = (items: { effect: number }[]) => Math.max(0, ...items.map((i) => Math.abs(i.effect)));
+  const effects = (items: { effect: number }[]) => items.map((i) => i.effect);
   const [leastNode, setLeastNode] = useState(Number(query.get("node")) || circuit.node_threshold || 0);
   const [leastEdge, setLeastEdge] = useState(Number(query.get("edge")) || circuit.edge_threshold || 0);
   const pin = query.get("pin");
@@ -114,8 +122,8 @@ function One({ id, circuit, query }: { id: string; circuit: Circuit; query: URLS
   return (
     <>
       <p><bdi>{circuit.metric ?? "each pair's own answers"}</bdi> · {circuit.method} · clean {num(circuit.clean_metric)}, patch {num(circuit.patch_metric)} logits</p>
-      <Threshold title="Least effect of a node" value={leastNode} most={most(circuit.nodes)} change={(v) => { setLeastNode(v); setQuery({ node: String(v) }, true); }} />
-      <Threshold title="Least effect of an edge" value={leastEdge} most={most(circuit.edges)} change={(v) => { setLeastEdge(v); setQuery({ edge: String(v) }, true); }} />
+      <Threshold title="Least effect of a node" value={leastNode} effects={effects(circuit.nodes)} change={(v) => { setLeastNode(v); setQuery({ node: String(v) }, true); }} />
+      <Threshold title="Least effect of an edge" value={leastEdge} effects={effects(circuit.edges)} change={(v) => { setLeastEdge(v); setQuery({ edge: String(v) }, true); }} />
       <p role="status">{whole(nodes.size)} of {whole(circuit.nodes.length)} nodes, {whole(edges.length)} of {whole(circuit.edges.length)} edges. Dashed: negative. A press pins a node.
         {pinned !== null && <button type="button" onClick={() => setQuery({ pin: "" }, true)}>Take the pin out</button>}</p>
       <Graph circuit={circuit} nodes={nodes} edges={edges} pinned={pinned} pin={(i) => setQuery({ pin: i === null ? "" : String(i) }, true)} />

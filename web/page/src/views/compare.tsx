@@ -176,7 +176,7 @@ function List({ sides, query }: { sides: Sides; query: URLSearchParams }) {
 export function CompareView({ run, runs, route }: ViewProps) {
   const { query } = route;
   const sides = sidesOf(run, runs, query);
-  if (!sides) return <><h1>Compare</h1><Nothing>There are no two explainers with scores: explain and score with another one, or serve another run beside this one.</Nothing></>;
+  if (!sides || !canCompare(run, runs)) return <><h1>Compare</h1><Nothing>There are no two explainers with scores: explain and score with another one, or serve another run beside this one.</Nothing></>;
   const others = runs.filter((r) => r.explainers.length > 0).map((r) => [String(r.id), r.name] as const);
   const set = (changes: Record<string, string>) => setQuery({ offset: "", ...changes }, true);
   const latent = query.get("latent");

@@ -6,6 +6,8 @@ import { Text } from "../parts/tokens";
 import { setQuery } from "../route";
 import { none, num, signed, whole } from "../show";
 import type { Detail, Explanation, Score } from "../types";
+import { CallOf } from "./calls";
+import type { Place } from "./latent";
 
 function ScoreBlock({ score }: { score: Score }) {
   const label = `${score.scorer} by ${score.judge}`;
@@ -32,12 +34,13 @@ function ScoreBlock({ score }: { score: Score }) {
   );
 }
 
-function One({ explanation }: { explanation: Explanation }) {
+function One({ explanation, place }: { explanation: Explanation; place: Place }) {
   return (
     <div class="explanation">
       <h3><Text text={explanation.explainer} /></h3>
       {explanation.failed ? <p class="bad"><strong>Failed:</strong> <Text text={explanation.failed} /></p>
         : explanation.text ? <p class="says"><Text text={explanation.text} /></p> : <Nothing>An empty explanation.</Nothing>}
+      {explanation.call && <CallOf place={place} hash={explanation.call} />}
       <div class="scores">
         {explanation.scores.map((score) => <ScoreBlock score={score} />)}
         {explanation.scores.length === 0 && <Nothing>Not scored.</Nothing>}
@@ -47,7 +50,8 @@ function One({ explanation }: { explanation: Explanation }) {
 }
 
 /** Two explainers side by side, which ones the address says. */
-function Beside({ all, query }: { all: Explanation[]; query: URLSearchParams }) {
+function Beside({ all, place }: { all: Explanation[]; place: Place }) {
+  const { query } = place;
   const names = all.map((e) => e.explainer);
   const pick = (key: string, otherwise: number) => all.find((e) => e.explainer === query.get(key)) ?? all[otherwise]!;
   const pair = [pick("left", 0), pick("right", 1)];
@@ -56,14 +60,15 @@ function Beside({ all, query }: { all: Explanation[]; query: URLSearchParams }) 
       {pair.map((explanation, i) => (
         <div>
           <Choice label={i ? "Right" : "Left"} value={explanation.explainer} options={names} change={(name) => setQuery({ [i ? "right" : "left"]: name }, true)} />
-          <One explanation={explanation} />
+          <One explanation={explanation} place={place} />
         </div>
       ))}
     </div>
   );
 }
 
-export function Explanations({ data, query }: { data: Detail; query: URLSearchParams }) {
+export function Explanations({ data, place }: { data: Detail; place: Place }) {
+  const { query } = place;
   const all = data.explanations;
   const beside = query.get("beside") === "1" && all.length > 1;
   return (
@@ -73,7 +78,7 @@ export function Explanations({ data, query }: { data: Detail; query: URLSearchPa
         <label class="check"><input type="checkbox" checked={beside} onChange={() => setQuery({ beside: beside ? "" : "1" }, true)} /> two side by side</label>
       )}
       {all.length === 0 && <Nothing>Nobody has explained this latent.</Nothing>}
-      {beside ? <Beside all={all} query={query} /> : all.map((explanation) => <One explanation={explanation} key={explanation.explainer} />)}
+      {beside ? <Beside all={all} place={place} /> : all.map((explanation) => <One explanation={explanation} place={place} key={explanation.explainer} />)}
     </section>
   );
 }

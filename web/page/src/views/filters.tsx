@@ -46,11 +46,13 @@ export function Filters({ run, query }: { run: Run; query: URLSearchParams }) {
         <Choice label="Explainer" value={value("explainer")} change={(explainer) => setQuery({ explainer, offset: "" })}
                 options={[["", "who explained most"], ...run.explainers]} />
         <Field name="dmin" label="Density from" value={value("dmin")} type="number" step="any" />
-        <Field name="dmax" label="to" value={value("dmax")} type="number" step="any" />
+        <Field name="dmax" label="Density to" value={value("dmax")} type="number" step="any" />
+        <Field name="mmin" label="Max from" value={value("mmin")} type="number" step="any" />
+        <Field name="mmax" label="Max to" value={value("mmax")} type="number" step="any" />
         <Choice label="Score" value={value("score")} change={(score) => setQuery({ score, offset: "" })}
                 options={[["", "any"], ...columns.flatMap((c) => [c.key, `${c.key}.excess`])]} />
         <Field name="smin" label="Score from" value={value("smin")} type="number" step="any" />
-        <Field name="smax" label="to" value={value("smax")} type="number" step="any" />
+        <Field name="smax" label="Score to" value={value("smax")} type="number" step="any" />
         <Field name="where" label="Condition" value={value("where")} placeholder="density<0.01 and not positional" wide />
       </div>
       <Kinds run={run} query={query} />

@@ -7,20 +7,22 @@ import { Text, Tokens } from "../parts/tokens";
 import { setQuery } from "../route";
 import { num, whole } from "../show";
 import type { Detail, Judgement, Judgements as Answered } from "../types";
+import { CallOf } from "./calls";
 import type { Place } from "./latent";
 
 const pageSize = 20;
 const unique = (names: string[]) => [...new Set(names)];
 
-function One({ judgement: j, max }: { judgement: Judgement; max: number | null }) {
+function One({ judgement: j, max, place }: { judgement: Judgement; max: number | null; place: Place }) {
   const state = j.verdict === "failed" ? "failed" : j.right ? "right" : "wrong";
   const sign = { failed: "?", right: "✓", wrong: "✗" }[state];
   return (
     <li class={`judged ${state}`}>
       <p><b>{sign} {state}</b> · said {j.verdict}{j.probability !== null && ` (p(fires) ${num(j.probability)})`} · truth {j.fires === null ? "unknown" : j.fires ? "fires" : "silent"}
-        {" "}<small>{[j.kind, j.decile ? `decile ${j.decile}` : "", j.scorer, j.judge, j.explainer, j.call && `call ${j.call.slice(0, 12)}`].filter(Boolean).join(" · ")}</small></p>
+        {" "}<small>{[j.kind, j.decile ? `decile ${j.decile}` : "", j.scorer, j.judge, j.explainer].filter(Boolean).join(" · ")}</small></p>
       {j.reason && <p class="note"><Text text={j.reason} /></p>}
       {j.window ? <Tokens tokens={j.window.tokens} max={max} label={`Judged window, ${state}`} /> : <Nothing>The window cannot be shown again.</Nothing>}
+      {j.call && <CallOf place={place} hash={j.call} />}
     </li>
   );
 }
@@ -50,7 +52,7 @@ export function Judgements({ place, data }: { place: Place; data: Detail }) {
           <Answer asked={asked} what="judgements">
             {({ total, judgements }) => total === 0 ? <Nothing>No judgement is kept.</Nothing> : (
               <>
-                <ol class="windows">{judgements.map((j) => <One judgement={j} max={data.max} />)}</ol>
+                <ol class="windows">{judgements.map((j, i) => <One judgement={j} max={data.max} place={place} key={`${offset}/${i}`} />)}</ol>
                 <nav class="pages" aria-label="Pages of judgements">
                   <button type="button" disabled={offset === 0} onClick={() => setOffset(Math.max(0, offset - pageSize))}>← before</button>
                   <span>{whole(offset + 1)}–{whole(offset + judgements.length)} of {whole(total)}</span>

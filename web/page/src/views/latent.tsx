@@ -44,7 +44,7 @@ function Neighbours({ data, place }: { data: Detail; place: Place }) {
           <ol class="near">
             {group.latents.map((near) => (
               <li><a href={latentHref(place.id, place.hookpoint, near.latent, kept(place.query))}>{near.latent}</a> <small>{short(near.value)}</small>{" "}
-                {near.explanation ? <Text text={near.explanation} /> : <span class="nothing">not explained</span>}</li>
+                {near.explanation ? <span class="few" title={near.explanation}><Text text={near.explanation} /></span> : <span class="nothing">not explained</span>}</li>
             ))}
           </ol>
         </div>
@@ -152,7 +152,7 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
         {(data) => (
           <article class="latent">
             <Head data={data} place={place} run={run} />
-            <Explanations data={data} query={route.query} />
+            <Explanations data={data} place={place} />
             <Windows place={place} />
             <Numbers data={data} />
             <section aria-label="What it writes">

@@ -1,15 +1,16 @@
 // All latents of a run: filtered, sorted and paged by the server.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, get, useGet } from "../api";
-import { filterParams, kept } from "../filter";
+import { filterParams, kept, rangeFields } from "../filter";
 import { useKeys } from "../keys";
 import type { ViewProps } from "../main";
-import { Bar, Histogram } from "../parts/charts";
+import { Bar } from "../parts/charts";
+import { RangeHistogram } from "../parts/range";
 import { Answer, Nothing } from "../parts/state";
 import { Text } from "../parts/tokens";
 import { go, href, latentHref, setQuery } from "../route";
 import { num, plain, short, signed, whole } from "../show";
-import type { Histograms, Latent, Rows, RowScore, Run } from "../types";
+import type { Histogram as HistogramData, Histograms, Latent, Rows, RowScore, Run } from "../types";
 import { columnsOf, Filters } from "./filters";
 
 const pageSize = 50;
@@ -59,6 +60,15 @@ function Heading({ sort, label, query, title }: { sort: string; label: string; q
       <button type="button" onClick={press}>{label}<span aria-hidden="true">{current ? (down ? " ↓" : " ↑") : ""}</span></button>
     </th>
   );
+}
+
+/** A histogram whose range is a part of the filter. The address has one score's range: that of the score it names. */
+function Ranged({ data, query }: { data: HistogramData; query: URLSearchParams }) {
+  const fields = rangeFields(data.name);
+  const own = fields.score === "" || query.get("score") === fields.score;
+  const change = (low: string, high: string) =>
+    setQuery({ [fields.low]: low, [fields.high]: high, offset: "", ...(fields.score && { score: low || high ? fields.score : "" }) });
+  return <RangeHistogram data={data} low={(own && query.get(fields.low)) || ""} high={(own && query.get(fields.high)) || ""} change={change} />;
 }
 
 function Facts({ run }: { run: Run }) {
@@ -117,8 +127,8 @@ export function Overview({ run, route }: ViewProps) {
       <Filters run={run} query={query} />
       <Answer asked={histograms} what="the histograms">
         {(data) => (
-          <section class="histograms" aria-label="Histograms: all in the back, the chosen ones in front">
-            {data.histograms.map((h) => <Histogram label={h.name} edges={h.edges} all={h.all} chosen={h.chosen} log={h.log} />)}
+          <section class="histograms" aria-label="Histograms: all in the back, the chosen ones in front; a range chosen on one filters">
+            {data.histograms.map((h) => <Ranged data={h} query={query} key={h.name} />)}
           </section>
         )}
       </Answer>
