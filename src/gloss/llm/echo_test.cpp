@@ -83,9 +83,9 @@ TEST(Echo, ValuesAtPlacesAreThoseAmongTheMostProbableTokens) {
   EXPECT_EQ(body["logprobs"], 20);
   const json tops = {nullptr,        json::object(), {{"0", std::log(0.6)}, {"7", std::log(0.2)}, {"x", std::log(0.2)}},
                      json::object(), json::object(), {{"9", -0.1}},
-                     json::object()};
-  json choice = echoed(kPrompt + "a\t0\nb\t7\n!", {kPrompt, "a\t", "0", "\n", "b\t", "7", "\n!"},
-                       {nullptr, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0});
+                     json::object(), json::object()};
+  json choice = echoed(kPrompt + "a\t0\nb\t7\n!", {kPrompt, "a\t", "0", "\n", "b\t", "7", "\n", "!"},
+                       {nullptr, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0, -1.0});
   choice["logprobs"]["top_logprobs"] = tops;
   const Outcome o = read(request, choice);
   ASSERT_EQ(o.ending, Ending::answered) << o.reply.failure;
@@ -121,6 +121,26 @@ TEST(Echo, WhatIsNoneIsAFailureWithItsReason) {
     far["logprobs"]["text_offset"] = offsets;
     EXPECT_THAT(read(reading(" a dog"), far).reply.failure, HasSubstr("do not spell the text")) << offsets;
   }
+}
+
+TEST(Echo, NumbersOfAnotherPlaceAreNotTaken) {
+  json choice = echoed(kPrompt + " a dog.", {kPrompt, " a", " dog", "."}, {nullptr, -1.0, -2.0, -0.5});
+  choice["logprobs"]["top_logprobs"] = {nullptr, {{" the", -0.7}}, {{" cat", -0.3}}, {{".", -0.5}, {"!", -1.5}}};
+  ASSERT_EQ(read(reading(" a dog"), choice).ending, Ending::answered);
+  // What was written at temperature 0 would have been "!".
+  choice["logprobs"]["token_logprobs"][3] = -4.0;
+  choice["logprobs"]["top_logprobs"][3] = {{"!", -0.5}, {".", -4.0}};
+  const Outcome o = read(reading(" a dog"), choice);
+  EXPECT_EQ(o.ending, Ending::failed);
+  EXPECT_THAT(o.reply.failure, HasSubstr("not those of the places"));
+  choice = echoed(kPrompt + " a dog.", {kPrompt, " a", " dog"}, {nullptr, -1.0, -2.0});
+  choice["logprobs"]["text_offset"] = {0, 19, 21};
+  EXPECT_THAT(read(reading(" a dog"), choice).reply.failure, HasSubstr("not those of the places")) << "one is missing";
+  choice["text"] = kPrompt + " a dog";
+  EXPECT_EQ(read(reading(" a dog"), choice).ending, Ending::answered) << "nothing was written";
+  choice = echoed(kPrompt + " a dog.", {kPrompt, " a", " dog", "."}, {nullptr, -1.0, -2.0, -0.5});
+  // One that tells no others cannot be checked.
+  EXPECT_EQ(read(reading(" a dog"), choice).ending, Ending::answered);
 }
 
 TEST(Echo, AServerIsAskedOnceWhetherItCan) {
