@@ -120,6 +120,35 @@ TEST(SaeDashboard, LatentsGoOutAreShownAndAreWrittenAgain) {
   EXPECT_EQ(run_gloss({"show", file, "x"}).code, 2);
 }
 
+TEST(Csv, ATableGoesOutAndComesBackUnderAnotherName) {
+  const TemporaryFolder folder("csv");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const std::string file = (folder.path() / "x.csv").string(), again = (folder.path() / "again.csv").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "random:8"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run, "--shuffled", "none"}).code, 0);
+  Outcome outcome = run_gloss({"export", run, file, "--format", "csv"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("8 explanations written"));
+  EXPECT_THAT(content(file), ::testing::StartsWith("hookpoint,latent,explainer,explanation,"));
+  EXPECT_THAT(run_gloss({"export", run, file, "--format", "csv"}).err, HasSubstr("is there already"));
+  EXPECT_THAT(run_gloss({"import", run, file, "--format", "csv"}).err, HasSubstr("8 were there already"));
+  outcome = run_gloss({"import", run, file, "--format", "csv", "--explainer", "theirs"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("8 explanations by 'theirs'"));
+  ASSERT_EQ(run_gloss({"score", run, "--explainer", "theirs", "--shuffled", "none"}).code, 0);
+  // Scored by the same judge on the same windows, theirs have the rows of ours under another name.
+  ASSERT_EQ(run_gloss({"export", run, again, "--format", "csv"}).code, 0);
+  std::string theirs;
+  std::istringstream rows(content(again));
+  for (std::string row; std::getline(rows, row);) {
+    const auto at = row.find(",theirs,");
+    if (at == std::string::npos && row.rfind("hookpoint", 0) != 0) continue;
+    if (at != std::string::npos) row.replace(at, 8, ",pattern,");
+    theirs += row + "\n";
+  }
+  EXPECT_EQ(theirs, content(file));
+}
+
 /// The lines of a gzip file, parsed.
 std::vector<nlohmann::json> packed_lines(const std::string& file) {
   gzFile in = gzopen(file.c_str(), "rb");

@@ -12,6 +12,7 @@
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
 #include "gloss/app/exchange.h"
+#include "gloss/app/explanation_csv.h"
 #include "gloss/app/explanation_lines.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_data.h"
@@ -209,18 +210,28 @@ int import_delphi(const ExchangeOptions& o, Context& context) {
   return kDone;
 }
 
-int export_lines(const ExchangeOptions& o, Context& context) {
+/// Explanations of the chosen hookpoints as one file, by a function that writes its text and counts them.
+int export_explanations(const ExchangeOptions& o, Context& context, decltype(write_explanation_lines) write,
+                        std::string_view lost) {
   const RunFolder run(o.run);
   const std::vector<std::string> hookpoints = run.select_hookpoints(o.hookpoints);
-  if (fs::exists(o.other)) fail_input(o.other, "is there already", "name a file that is not");
+  must_not_be(o.other);
   const store::Store store(run.results());
   OutputFile file(o.other);
-  const std::size_t written = write_explanation_lines(
-      store, hookpoints, [&](std::string_view text) { file.write(std::as_bytes(std::span(text))); });
+  const std::size_t written = write(store, hookpoints, [&](std::string_view text) { file.write(text); });
   file.commit();
   context.reporter.info(fmt::format("{} explanations written to {}", written, o.other));
-  context.reporter.info("not in this format: judgements, replies, baselines");
+  context.reporter.info(fmt::format("not in this format: {}", lost));
   return kDone;
+}
+
+int export_lines(const ExchangeOptions& o, Context& context) {
+  return export_explanations(o, context, write_explanation_lines, "judgements, replies, baselines");
+}
+
+int export_csv(const ExchangeOptions& o, Context& context) {
+  return export_explanations(o, context, write_explanation_csv,
+                             "measures that not every scorer gives, judgements, replies, baselines");
 }
 
 /// Puts explanations of files into a run. What is there under the same name is not replaced.
@@ -295,6 +306,15 @@ int import_lines(const ExchangeOptions& o, Context& context) {
   return import_explanations(o, context, each_explanation_line);
 }
 
+int import_csv(const ExchangeOptions& o, Context& context) {
+  if (o.hookpoints.size() > 1)
+    throw Error(ErrorKind::usage, "", "--format csv takes one --hookpoint, for tables that name none");
+  const CsvDefaults defaults{o.hookpoints.empty() ? std::string() : o.hookpoints.front(), o.explainer};
+  return import_explanations(o, context, [&](const fs::path& file, const TakeLine& take) {
+    return each_csv_explanation(file, defaults, take);
+  });
+}
+
 int import_neuronpedia(const ExchangeOptions& o, Context& context) {
   if (o.hookpoints.size() != 1)
     throw Error(ErrorKind::usage, "", "--format neuronpedia names latents by its own source ids",
@@ -304,7 +324,8 @@ int import_neuronpedia(const ExchangeOptions& o, Context& context) {
   });
 }
 
-constexpr std::array<FormatRow, 4> kFormats{{{"delphi", export_delphi, import_delphi},
+constexpr std::array<FormatRow, 5> kFormats{{{"csv", export_csv, import_csv},
+                                             {"delphi", export_delphi, import_delphi},
                                              {"jsonl", export_lines, import_lines},
                                              {"neuronpedia", export_neuronpedia, import_neuronpedia},
                                              {"sae-dashboard", export_sae_dashboard, nullptr}}};
@@ -329,7 +350,8 @@ Runner setup_export(CLI::App& cli) {
       ->required();
   cli.add_option(
          "--format", o->format,
-         "delphi: its activation cache, latents/HOOKPOINT in the folder; jsonl: explanations with their scores, one a "
+         "csv: explanations with their scores as a table; delphi: its activation cache, latents/HOOKPOINT in the "
+         "folder; jsonl: explanations with their scores, one a "
          "line; neuronpedia: its bulk files, v1/MODEL/LAYER-SET in the folder; sae-dashboard: its batch-N.json, "
          "HOOKPOINT/batch-N.json in the folder")
       ->required();
@@ -356,7 +378,8 @@ Runner setup_import(CLI::App& cli) {
       ->required();
   cli.add_option(
          "--format", o->format,
-         "delphi: its activation cache; jsonl: explanations as gloss export writes them; neuronpedia: its bulk files "
+         "csv: a table whose first row names hookpoint, latent, explainer and explanation (.tsv with tabs); delphi: "
+         "its activation cache; jsonl: explanations as gloss export writes them; neuronpedia: its bulk files "
          "explanations/batch-N.jsonl.gz")
       ->required();
   cli.add_option("--explainer", o->explainer, "name of the explanations; by default what the file says");

@@ -1,5 +1,5 @@
 #pragma once
-/// CSV as RFC 4180 has it, for people who open it in a spreadsheet. Private to the report.
+/// CSV as RFC 4180 has it, for people who open it in a spreadsheet.
 #include <string>
 #include <string_view>
 
