@@ -164,8 +164,8 @@ TEST(LlmJob, EveryExplainerThatAsksExplainsAndItsExplanationsAreScoredApart) {
   const TemporaryFolder folder("llm-explainers");
   const std::string run = (folder.path() / "run").string();
   copy_cached_run(run);
-  const std::vector<std::string> names = {"default", "cot+logits+activations", "contrastive", "single-token",
-                                          "max-act-logits"};
+  const std::vector<std::string> names = {"default",      "cot+logits+activations", "contrastive",
+                                          "single-token", "max-act-logits",         "vocab-proj"};
   for (const std::string& name : names) {
     const Outcome outcome =
         run_gloss({"explain", run, "--llm", server.url(), "--explainer", name, "--latents", "random:3", "--json"});

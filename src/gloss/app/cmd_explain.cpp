@@ -18,6 +18,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/parallel.h"
 #include "gloss/explain/pattern.h"
+#include "gloss/explain/promoted_tokens.h"
 #include "gloss/explain/prompt_explainer.h"
 #include "gloss/score/llm_judge.h"
 #include "gloss/score/refine.h"
@@ -35,7 +36,7 @@ struct ExplainCommand {
   bool redo = false, json = false;
 };
 
-enum class Kind : std::uint8_t { pattern, top_tokens, prompt, refine, human, random };
+enum class Kind : std::uint8_t { pattern, top_tokens, promoted_tokens, prompt, refine, human, random };
 
 /// The table of explainers. Those of Kind::prompt ask a language model.
 struct ExplainerRow {
@@ -43,10 +44,12 @@ struct ExplainerRow {
   Kind kind;
   const char* summary;
 };
-constexpr std::array<ExplainerRow, 12> kExplainers{{
+constexpr std::array<ExplainerRow, 14> kExplainers{{
     {"pattern", Kind::pattern, "rules learned from the examples, readable and executable"},
     {"top-tokens", Kind::top_tokens,
      "naive baseline: the fewest tokens, at most 8, that cover 80 % of the marked ones"},
+    {"promoted-tokens", Kind::promoted_tokens,
+     "what the latent writes: the tokens it promotes, without a language model"},
     {"default", Kind::prompt, "a language model reads the examples with marked tokens"},
     {"activations", Kind::prompt, "... and how strongly the latent fires on each"},
     {"cot", Kind::prompt, "... and reasons in steps before it answers"},
@@ -57,6 +60,8 @@ constexpr std::array<ExplainerRow, 12> kExplainers{{
     {"max-act-logits", Kind::prompt,
      "a language model reads the strongest examples and the promoted and suppressed tokens, and says what the latent "
      "fires on and what it writes"},
+    {"vocab-proj", Kind::prompt,
+     "a language model reads the promoted and suppressed tokens alone, and says what the latent writes"},
     {"refine", Kind::refine,
      "a language model proposes several (as --of says, default if it says nothing), judges them on windows kept for "
      "this, sees their mistakes and tries again; several times as many requests"},
@@ -82,8 +87,10 @@ Chosen find_explainer(const ExplainCommand& o) {
       if (o.llm.url.empty()) usage("asks a language model, and --llm names none", "add --llm URL");
       if (o.examples.options.refine == 0) usage("wants windows to judge on", "--refine-windows 20");
       const explain::PromptMethod method = explain::PromptMethod::parse(o.of.empty() ? "default" : o.of);
-      if (method.show == explain::PromptMethod::Show::input_output)
-        usage(fmt::format("cannot propose by '{}'", method.name()), "its two descriptions are of other things");
+      if (method.show == explain::PromptMethod::Show::input_output ||
+          method.show == explain::PromptMethod::Show::output)
+        usage(fmt::format("cannot propose by '{}'", method.name()),
+              "what it describes is not what the windows that judge it show");
       const std::string of = method.name() == "default" ? "" : ":" + method.name();
       return {row.kind, row.name + of, method};
     }
@@ -155,42 +162,15 @@ void skip_done(Work& work) {
   work.tally.kept += before - work.latents.size();
 }
 
-void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
-  constexpr std::size_t kBlock = 128;
-  const std::size_t threads = work.options.common.thread_count();
-  std::vector<examples::Builder> builders =
-      make_builders(work.data, work.reader, work.options.examples, threads, work.report);
-  const explain::PatternOptions options{work.options.examples.tau, work.options.common.seed};
-  const bool top_tokens = work.kind == Kind::top_tokens;
-  for (std::size_t first = 0; first < work.latents.size(); first += kBlock) {
-    stop_if_interrupted();
-    const std::size_t count = std::min(kBlock, work.latents.size() - first);
-    std::vector<examples::LatentExamples> found(count);
-    std::vector<explain::Explanation> explanations(count);
-    parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
-      found[i] = builders[worker].build(work.latents[first + i]);
-      if (found[i].status != examples::Status::ok) return;
-      explanations[i] = top_tokens
-                            ? explain::explain_top_tokens(vocabulary, work.data.tokens, found[i], options)
-                            : explain::explain_pattern(vocabulary, work.data.tokens, work.hookpoint, found[i], options);
-    });
-    store::Store::Transaction transaction(work.store);
-    for (std::size_t i = 0; i < count; ++i)
-      put_result(work, found[i], found[i].status == examples::Status::ok ? &explanations[i] : nullptr);
-    transaction.commit();
-    work.report.progress({"explain " + work.hookpoint, first + count, work.latents.size(), "latents", ""});
-  }
-}
-
-/// Promoted and suppressed tokens, where the method shows them.
+/// Promoted and suppressed tokens, where they are shown.
 class WrittenTokens {
  public:
-  WrittenTokens(const Work& work, const explain::PromptMethod& method) {
-    if (!method.needs_weights()) return;
+  WrittenTokens(const Work& work, bool shown) {
+    if (!shown) return;
     weights_ = work.data.weights(work.hookpoint);
     if (weights_ && weights_->has(index::WeightList::promoted)) return;
     fail_input(work.data.run.weights(work.hookpoint).string(),
-               fmt::format("holds no logit weights, which explainer '{}' shows", method.name()),
+               fmt::format("holds no logit weights, which explainer '{}' shows", work.explainer),
                "run gloss cache without --no-weights at a hookpoint that writes to the residual stream");
   }
   std::vector<index::WeightEntry> of(index::WeightList list, LatentId latent) const {
@@ -201,6 +181,38 @@ class WrittenTokens {
   std::optional<index::LatentWeightsReader> weights_;
 };
 
+void explain_by_program(Work& work, const explain::Vocabulary& vocabulary) {
+  constexpr std::size_t kBlock = 128;
+  const std::size_t threads = work.options.common.thread_count();
+  std::vector<examples::Builder> builders =
+      make_builders(work.data, work.reader, work.options.examples, threads, work.report);
+  const explain::PatternOptions options{work.options.examples.tau, work.options.common.seed};
+  const WrittenTokens written(work, work.kind == Kind::promoted_tokens);
+  const auto explain = [&](const examples::LatentExamples& found) {
+    if (work.kind == Kind::promoted_tokens)
+      return explain::explain_promoted_tokens(work.data.tokenizer, found.latent,
+                                              written.of(index::WeightList::promoted, found.latent));
+    return work.kind == Kind::top_tokens
+               ? explain::explain_top_tokens(vocabulary, work.data.tokens, found, options)
+               : explain::explain_pattern(vocabulary, work.data.tokens, work.hookpoint, found, options);
+  };
+  for (std::size_t first = 0; first < work.latents.size(); first += kBlock) {
+    stop_if_interrupted();
+    const std::size_t count = std::min(kBlock, work.latents.size() - first);
+    std::vector<examples::LatentExamples> found(count);
+    std::vector<explain::Explanation> explanations(count);
+    parallel_for(count, threads, [&](std::size_t i, std::size_t worker) {
+      found[i] = builders[worker].build(work.latents[first + i]);
+      if (found[i].status == examples::Status::ok) explanations[i] = explain(found[i]);
+    });
+    store::Store::Transaction transaction(work.store);
+    for (std::size_t i = 0; i < count; ++i)
+      put_result(work, found[i], found[i].status == examples::Status::ok ? &explanations[i] : nullptr);
+    transaction.commit();
+    work.report.progress({"explain " + work.hookpoint, first + count, work.latents.size(), "latents", ""});
+  }
+}
+
 /// What is known of a latent, kept until its answer is there.
 using KnownLatent = score::Refiner::Evidence;
 /// Submits a latent; `done` is called with its explanation.
@@ -209,7 +221,7 @@ using Submit = std::function<void(KnownLatent, std::function<void(const explain:
 /// Keeps enough latents under way that the endpoint never waits: each answer submits the next one.
 void explain_by_llm(Work& work, llm::LanguageModel& client, const explain::PromptMethod& method, const Submit& submit) {
   examples::Builder builder = make_builder(work.data, work.reader, work.options.examples, work.report);
-  const WrittenTokens written(work, method);
+  const WrittenTokens written(work, method.needs_weights());
   std::size_t next = 0;
   std::size_t answered = 0;
   std::function<void()> submit_next = [&] {
@@ -333,12 +345,16 @@ std::vector<LatentId> select_latents(const ExplainCommand& o, const RunData& dat
 }
 
 /// What --preset sets, where the flags themselves do not say otherwise. circuit: as the article explained a circuit's
-/// latents (docs/methods.md, "Circuits").
+/// latents (docs/methods.md, "Circuits"). output: output latents, by what they write (docs/methods.md 13).
 void apply_preset(ExplainCommand& o, const CLI::App& cli) {
   constexpr float kTauOfCircuits = 0.7F;
   if (o.preset.empty()) return;
-  const std::vector<std::string> known = {"circuit"};
-  if (o.preset != known.front()) fail_unknown_name("preset", o.preset, known);
+  if (o.preset == "output") {
+    if (cli.count("--latents") == 0) o.latents = "output";
+    if (cli.count("--explainer") == 0) o.explainer = o.llm.url.empty() ? "promoted-tokens" : "vocab-proj";
+    return;
+  }
+  if (o.preset != "circuit") fail_unknown_name("preset", o.preset, std::vector<std::string>{"circuit", "output"});
   if (cli.count("--explainer") == 0) o.explainer = "cot+logits";
   if (cli.count("--tau") == 0) o.examples.tau = kTauOfCircuits;
 }
@@ -410,6 +426,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
     switch (chosen.kind) {
       case Kind::pattern:
       case Kind::top_tokens:
+      case Kind::promoted_tokens:
         explain_by_program(work, vocabulary);
         break;
       case Kind::prompt:
@@ -447,8 +464,11 @@ Runner setup_explain(CLI::App& cli) {
       "pattern without --llm, default with it; activations, cot, logits and contrastive can be joined, as in "
       "cot+logits:" +
           names);
-  cli.add_option("--preset", o->preset,
-                 "circuit: chain of thought, promoted tokens and marks at 0.7, --explainer cot+logits --tau 0.7");
+  cli.add_option(
+      "--preset", o->preset,
+      "circuit: chain of thought, promoted tokens and marks at 0.7, --explainer cot+logits --tau 0.7; output: "
+      "output latents by what they write, --latents output --explainer vocab-proj (without --llm "
+      "promoted-tokens), to be scored by intervention");
   cli.add_option("--explanations", o->written, "for human: a CSV of hookpoint,latent,text");
   cli.add_option(
       "--of", o->of,

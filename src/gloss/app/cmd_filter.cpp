@@ -1,4 +1,5 @@
-// gloss filter: tells kinds of latents by what is stored of them, and with --check by what they do in scrambled text.
+// gloss filter: tells kinds of latents by what is stored of them, with --check by what they do in scrambled text, and
+// with --input-output by what the model writes when they are turned up.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <optional>
 
 #include "gloss/app/command.h"
+#include "gloss/app/input_output_stage.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/score_subject.h"
@@ -37,7 +39,8 @@ struct FilterCommand {
   std::string run;
   std::vector<std::string> hookpoints;
   std::map<LatentKind, double> thresholds;
-  bool check = false;
+  bool check = false, input_output = false;
+  InputOutputOptions scores;
   SubjectOptions subject;
   bool json = false;
 };
@@ -77,6 +80,12 @@ bool is_checked(LatentKind kind) {
   return kind == LatentKind::unigram_checked || kind == LatentKind::previous_token_checked;
 }
 
+/// Whether it is told by what not every run holds.
+bool wants_more(LatentKind kind) {
+  return kind == LatentKind::writes_few || kind == LatentKind::output || kind == LatentKind::input_score ||
+         kind == LatentKind::output_score;
+}
+
 /// Measures every latent of a hookpoint by every filter that needs no model, keeps those found, and adds a row to each
 /// table.
 void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::string& hookpoint, store::Store& store,
@@ -84,6 +93,7 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
   make_statistics(data.run, hookpoint, data.tokens, o.common.thread_count(), reporter);
   const auto statistics = index::StatisticsReader::open(data.run.statistics(hookpoint));
   const auto weights = data.weights(hookpoint);
+  const std::optional<index::InputOutput> scores = input_output_of(data, data.index(hookpoint));
   const std::map<LatentId, double> detection = detection_of(store, hookpoint);
   const std::uint64_t contexts = statistics.token_count() / statistics.ctx_len();
   std::vector<store::KindRow> found(filters.size());
@@ -104,6 +114,8 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
     facts.statistics = &of;
     facts.density = statistics.density(f);
     if (const auto moments = weights ? weights->moments(f) : std::nullopt) facts.kurtosis = moments->kurtosis;
+    if (scores) facts.input = scores->input_of(f);
+    if (scores) facts.output = scores->output_of(f);
     if (const auto at = detection.find(f); at != detection.end()) facts.balanced_accuracy = at->second;
     for (std::size_t k = 0; k < filters.size(); ++k) {
       const KindInfo& kind = *filters[k].kind;
@@ -122,8 +134,7 @@ void filter_hookpoint(const FilterCommand& o, const RunData& data, const std::st
     if (is_checked(kind.kind)) continue;
     filters[k].rows.back().told = found[k].latents.size();
     // Nothing is known of what nobody could measure: no weights, no scores.
-    const bool wants_more = kind.kind == LatentKind::writes_few || kind.kind == LatentKind::output;
-    if (wants_more && !any[k]) {
+    if (wants_more(kind.kind) && !any[k]) {
       filters[k].rows.pop_back();
       continue;
     }
@@ -250,11 +261,14 @@ int filter_command(const FilterCommand& o, const CLI::App& cli, Context& context
   std::vector<Filter> filters;
   for (const auto& [kind, threshold] : o.thresholds) filters.push_back({&index::info(kind), threshold, {}});
   std::optional<Subject> subject;
-  if (o.check) subject.emplace(o.subject, data, o.common.seed, o.common.thread_count(), context.reporter);
+  if (o.check || o.input_output)
+    subject.emplace(o.subject, data, o.common.seed, o.common.thread_count(), context.reporter);
   for (const std::string& hookpoint : hookpoints) {
+    if (subject) subject->select(hookpoint);
+    if (o.input_output)
+      make_input_output(data, hookpoint, *subject, o.scores, o.common.thread_count(), context.reporter);
     filter_hookpoint(o, data, hookpoint, store, filters, context.reporter);
-    if (!subject) continue;
-    subject->select(hookpoint);
+    if (!o.check) continue;
     for (Filter& filter : filters) {
       if (is_checked(filter.kind->kind)) check_hookpoint(o, data, hookpoint, *subject, store, filter, context.reporter);
     }
@@ -287,6 +301,15 @@ Runner setup_filter(CLI::App& cli) {
   cli.add_flag("--check", o->check,
                "run model and coder on texts of random tokens with one of the latent's: unigram-checked, "
                "previous-token-checked");
+  cli.add_flag("--input-output", o->input_output,
+               "run the model with each latent turned up: input-score, output-score (arXiv 2505.20063)");
+  cli.add_option(
+      "--neutral", o->scores.prompts,
+      "texts after which the output score looks at the next token; several give their mean (default: From my "
+      "experience,)");
+  cli.add_option("--turn-up", o->scores.factor,
+                 "how strongly: multiple of the largest activation of any latent at the text's last token")
+      ->check(CLI::Range(0.001, 10000.0));
   add_subject_source(cli, o->subject);
   add_seed(cli, o->common);
   cli.add_flag("--json", o->json, "print the tables as one JSON document");

@@ -144,7 +144,7 @@ Runner setup_report(CLI::App& cli) {
       o->figures.seed = o->report.seed;
       if (o->figures.names.empty()) o->figures.names = {"outcomes"};
       const report::RunSummary summary =
-          report::summarize_run(shown.explanations, shown.scores, o->report.seed, shown.latents);
+          report::summarize_run(shown.explanations, shown.scores, o->report.seed, shown.latents, shown.output);
       for (const auto& path : write_figures(run.report() / "figures", make_figures(shown, summary, o->figures)))
         context.out << path.string() << "\n";
       return static_cast<int>(kDone);

@@ -373,7 +373,8 @@ std::string correlation_line(const report::ScorerCorrelation& c) {
 
 void print_summary(const ScoreCommand& o, const store::Store& store, Context& context) {
   const report::RunSummary summary =
-      report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed, store.latents(""));
+      report::summarize_run(store.explanations("", ""), store.scores("", "", ""), o.common.seed, store.latents(""),
+                            report::output_latents(store));
   if (o.json) {
     nlohmann::json json = summary.to_json();
     json["negatives"] = report::negatives_json(store);
@@ -383,6 +384,12 @@ void print_summary(const ScoreCommand& o, const store::Store& store, Context& co
   }
   for (const std::string& warning : summary.warnings()) context.reporter.warn(warning);
   for (const report::ScorerSummary& row : summary.all) context.out << summary_line(row) << "\n";
+  std::string_view group;
+  for (const report::ScorerSummary& row : summary.by_group) {
+    if (row.group != group) context.out << row.group << "\n";
+    group = row.group;
+    context.out << "  " << summary_line(row) << "\n";
+  }
   for (const report::ScorerCorrelation& c : summary.correlations) context.out << correlation_line(c) << "\n";
   for (const std::string& line : report::negatives_lines(store)) context.out << line << "\n";
   for (const std::string& line : report::calibration_lines(store)) context.out << line << "\n";

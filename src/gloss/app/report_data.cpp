@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "gloss/app/example_options.h"
+#include "gloss/app/input_output_stage.h"
 #include "gloss/app/version.h"
 #include "gloss/base/quantity.h"
 
@@ -64,6 +65,13 @@ report::RunData report_data(const RunData& data, const store::Store& store) {
   result.weights = [&data, weights](std::string_view hookpoint) -> const index::LatentWeightsReader* {
     auto it = weights->find(hookpoint);
     if (it == weights->end()) it = weights->emplace(hookpoint, data.weights(std::string(hookpoint))).first;
+    return it->second ? &*it->second : nullptr;
+  };
+  auto scores = std::make_shared<std::map<std::string, std::optional<index::InputOutput>, std::less<>>>();
+  result.input_output = [&data, scores](std::string_view hookpoint) -> const index::InputOutput* {
+    auto it = scores->find(hookpoint);
+    if (it == scores->end())
+      it = scores->emplace(hookpoint, input_output_of(data, data.index(std::string(hookpoint)))).first;
     return it->second ? &*it->second : nullptr;
   };
   result.examples = example_source(data, settings);

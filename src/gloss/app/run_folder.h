@@ -1,7 +1,7 @@
 #pragma once
 /// A run on disk: where each stage's artifact lies, and what it was made from.
-///   run.toml  tokens.safetensors  tokenizer.json  latents/HOOKPOINT/{index,statistics,weights}.safetensors  results.db
-///   report/ embeddings.safetensors  manifests/
+///   run.toml  tokens.safetensors  tokenizer.json latents/HOOKPOINT/{index,statistics,weights,input-output}.safetensors
+///   results.db report/ embeddings.safetensors  manifests/
 #include <filesystem>
 #include <map>
 #include <string>
@@ -23,6 +23,9 @@ class RunFolder {
   }
   std::filesystem::path statistics(const std::string& hookpoint) const {
     return latents(hookpoint) / "statistics.safetensors";
+  }
+  std::filesystem::path input_output(const std::string& hookpoint) const {
+    return latents(hookpoint) / "input-output.safetensors";
   }
   std::filesystem::path embeddings() const { return root_ / "embeddings.safetensors"; }
   std::filesystem::path embedding_replies() const { return root_ / "embeddings.db"; }  // of a server

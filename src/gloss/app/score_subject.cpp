@@ -9,10 +9,12 @@
 
 #include "gloss/app/model_input.h"
 #include "gloss/app/settings.h"
+#include "gloss/app/weights_stage.h"
 #include "gloss/base/error.h"
 #include "gloss/base/hash.h"
 #include "gloss/base/random.h"
 #include "gloss/examples/token_window.h"
+#include "gloss/sparse/logit_weights.h"
 
 namespace gloss::app {
 namespace {
@@ -237,23 +239,91 @@ dashboard::TextReading Subject::read(const std::string& text, std::size_t most) 
   return reading;
 }
 
+/// A text's tokens, behind what the run's contexts begin with.
+std::vector<TokenId> Subject::beginning(const std::string& text) const {
+  std::vector<TokenId> ids = data_->tokenizer.encode(text);
+  if (bos_) ids.insert(ids.begin(), *bos_);
+  return ids;
+}
+
+/// Errors: bad_input when the coder has none, which `what` wants.
+std::span<const float> Subject::decoder_of(const char* what) const {
+  const std::span<const float> decoder = place_->coder.decoder();
+  if (decoder.empty())
+    fail_input(options_.coder.sae,
+               fmt::format("the coder of {} has no decoder, and {} adds its directions", place_->hookpoint, what));
+  return decoder;
+}
+
 dashboard::SteeredText Subject::continued(const std::string& prompt, LatentId latent, double strength,
                                           std::uint32_t tokens) const {
   const Place& place = *place_;
-  const std::span<const float> decoder = place.coder.decoder();
-  if (decoder.empty())
-    fail_input(options_.coder.sae, fmt::format("the coder of {} has no decoder to steer by", place.hookpoint));
+  const std::span<const float> decoder = decoder_of("steering");
   const std::size_t width = place.coder.info().output_width;
   const std::span<const float> row = decoder.subspan(std::size_t{to_index(latent)} * width, width);
   std::vector<float> added(row.begin(), row.end());
   const double scale = strength * place.reader.max(latent);
   for (float& x : added) x = static_cast<float>(x * scale);
-  std::vector<TokenId> ids = data_->tokenizer.encode(prompt);
-  if (bos_) ids.insert(ids.begin(), *bos_);
+  const std::vector<TokenId> ids = beginning(prompt);
   model::SteeringOptions options = options_.steering;
   options.tokens = tokens;
   const model::Steering steering(model_, place.reconstructs, ids, 1, options);
   return {texts_of(steering.clean()).front(), texts_of(steering.with(added)).front()};
+}
+
+std::string Subject::why_promotes_nothing() const {
+  const Place& place = *place_;
+  return why_no_logit_weights(place.reconstructs, place.coder.info(), !place.coder.decoder().empty(),
+                              model_.config().width);
+}
+
+std::vector<std::uint32_t> Subject::promoted(std::size_t n, std::size_t threads) const {
+  const Place& place = *place_;
+  const std::uint32_t vocabulary = std::min(data_->tokenizer.vocabulary_size(), model_.config().vocabulary);
+  sparse::LogitOptions options;
+  options.n = n;
+  options.threads = threads;
+  options.stage = place.hookpoint + " logit weights";
+  return sparse::logit_weights(sparse::RowSource::of(place.coder.decoder(), place.coder.info().output_width),
+                               unembedding_rows(model_, vocabulary), options, *report_)
+      .promoted;
+}
+
+std::vector<float> Subject::turned_up(const std::string& prompt, std::span<const LatentId> latents,
+                                      double factor) const {
+  const Place& place = *place_;
+  const std::span<const float> decoder = decoder_of("an output score");
+  const std::vector<TokenId> ids = beginning(prompt);
+  if (ids.empty()) fail_input("--neutral", "a prompt without a token", "give one of some words");
+  const sparse::Encoded encoded = place.coder.encode(model_.activations(ids, 1, std::span(&place.reads, 1))[0]);
+  const auto last = encoded.value.begin() + static_cast<std::ptrdiff_t>(encoded.offsets[ids.size() - 1]);
+  const auto first = last == encoded.value.end() ? encoded.value.begin() : last;
+  if (first == encoded.value.end())
+    fail_input("--neutral", fmt::format("no latent of {} fires on '{}'", place.hookpoint, prompt), "give another text");
+  const double strength = factor * *std::max_element(first, encoded.value.end());
+
+  const std::size_t width = place.coder.info().output_width, length = ids.size();
+  std::vector<TokenId> tokens;
+  std::vector<float> added(latents.size() * length * width, 0.0F);
+  for (std::size_t b = 0; b < latents.size(); ++b) {
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+    const std::span<const float> row = decoder.subspan(to_index(latents[b]) * width, width);
+    std::transform(row.begin(), row.end(), added.begin() + static_cast<std::ptrdiff_t>(((b + 1) * length - 1) * width),
+                   [&](float x) { return static_cast<float>(strength * x); });
+  }
+  const model::Edit edit{
+      place.reconstructs, model::Edit::How::add,
+      model::from_host(added, static_cast<std::int64_t>(tokens.size()), static_cast<std::int64_t>(width))};
+  const std::vector<float> all =
+      model::to_host(model_.logits(tokens, static_cast<std::uint32_t>(latents.size()), std::span(&edit, 1)));
+  const std::size_t vocabulary = all.size() / tokens.size();
+  std::vector<float> logits;
+  logits.reserve(latents.size() * vocabulary);
+  for (std::size_t b = 0; b < latents.size(); ++b) {
+    const auto row = all.begin() + static_cast<std::ptrdiff_t>(((b + 1) * length - 1) * vocabulary);
+    logits.insert(logits.end(), row, row + static_cast<std::ptrdiff_t>(vocabulary));
+  }
+  return logits;
 }
 
 std::vector<TokenId> Subject::ordinary_tokens() const {
@@ -303,10 +373,7 @@ std::vector<std::string> Subject::texts_of(const model::Continuations& tokens) c
 score::SteeredTexts Subject::steer(LatentId latent) {
   Place& place = *place_;
   if (const auto kept = place.steered.find(latent); kept != place.steered.end()) return kept->second;
-  const std::span<const float> decoder = place.coder.decoder();
-  if (decoder.empty())
-    fail_input(options_.coder.sae,
-               fmt::format("the coder of {} has no decoder, and intervention adds its directions", place.hookpoint));
+  const std::span<const float> decoder = decoder_of("intervention");
   const std::size_t width = place.coder.info().output_width;
   const std::span<const float> direction = decoder.subspan(std::size_t{to_index(latent)} * width, width);
   std::vector<float> random_direction(width);

@@ -64,6 +64,18 @@ class Subject {
   /// the texts do not fit the model's context, or there is no token.
   dashboard::SteeredText continued(const std::string& prompt, LatentId latent, double strength,
                                    std::uint32_t tokens) const;
+  /// Why latents of this hookpoint promote no tokens; "" = they do.
+  std::string why_promotes_nothing() const;
+  /// The tokens of the n largest logit weights of each latent, best first, [F, n]; index::kNoEntry where there are
+  /// fewer. Requires: why_promotes_nothing() is empty.
+  std::vector<std::uint32_t> promoted(std::size_t n, std::size_t threads) const;
+  /// Logits of the token after the prompt, for each latent with `factor` times the largest activation of any latent at
+  /// the prompt's last token (of any of its tokens, where none fires at the last) times the latent's decoder row added
+  /// there. Shapes: [latents, V]. Errors: bad_input when the coder has no decoder, or nothing fires on the prompt.
+  std::vector<float> turned_up(const std::string& prompt, std::span<const LatentId> latents, double factor) const;
+  /// Fingerprints of model and coder.
+  std::string model_fingerprint() const { return model_.fingerprint(); }
+  std::string coder_fingerprint() const { return place_->coder.fingerprint(); }
   /// Tokens that are not special and that both the tokenizer and the model have.
   std::vector<TokenId> ordinary_tokens() const;
   /// Errors: bad_input when the coder has no decoder.
@@ -82,6 +94,8 @@ class Subject {
     std::map<LatentId, score::SteeredTexts> steered;
   };
   model::Steering& steering();
+  std::vector<TokenId> beginning(const std::string& text) const;
+  std::span<const float> decoder_of(const char* what) const;
   std::vector<TokenId> prompt_tokens() const;
   std::vector<std::string> texts_of(const model::Continuations& tokens) const;
 

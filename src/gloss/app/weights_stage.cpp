@@ -27,15 +27,6 @@ std::uint32_t vocabulary_of(const WeightsStage& stage) {
   return std::min(stage.subject.config().vocabulary, tokenizer.vocabulary_size());
 }
 
-sparse::RowSource unembedding_of(const model::SubjectModel& subject, std::uint32_t vocabulary) {
-  return {vocabulary, subject.config().width, [&subject](std::size_t first, std::span<float> out) {
-            const auto count = static_cast<std::uint32_t>(out.size() / subject.config().width);
-            const std::vector<float> rows =
-                model::to_host(subject.unembedding(static_cast<std::uint32_t>(first), count));
-            std::copy(rows.begin(), rows.end(), out.begin());
-          }};
-}
-
 void add_logit_weights(const WeightsStage& stage, const std::string& name, index::LatentWeights& weights,
                        Reporter& report) {
   const sparse::RowSource decoder = sparse::RowSource::of(stage.coder.decoder(), stage.coder.info().output_width);
@@ -45,7 +36,7 @@ void add_logit_weights(const WeightsStage& stage, const std::string& name, index
   options.memory_bytes = stage.memory_bytes;
   options.stage = name + " logit weights";
   sparse::LogitWeights found =
-      sparse::logit_weights(decoder, unembedding_of(stage.subject, weights.vocabulary), options, report);
+      sparse::logit_weights(decoder, unembedding_rows(stage.subject, weights.vocabulary), options, report);
   weights.of(WeightList::promoted) = {std::move(found.promoted), std::move(found.promoted_weight)};
   weights.of(WeightList::suppressed) = {std::move(found.suppressed), std::move(found.suppressed_weight)};
   weights.logit_moments = std::move(found.moments);
@@ -70,6 +61,15 @@ index::WeightArrays cooccurring(const index::Reader& reader, const std::string& 
 }
 
 }  // namespace
+
+sparse::RowSource unembedding_rows(const model::SubjectModel& subject, std::uint32_t vocabulary) {
+  return {vocabulary, subject.config().width, [&subject](std::size_t first, std::span<float> out) {
+            const auto count = static_cast<std::uint32_t>(out.size() / subject.config().width);
+            const std::vector<float> rows =
+                model::to_host(subject.unembedding(static_cast<std::uint32_t>(first), count));
+            std::copy(rows.begin(), rows.end(), out.begin());
+          }};
+}
 
 std::string why_no_logit_weights(model::Hookpoint hookpoint, const sparse::CoderInfo& info, bool has_decoder,
                                  std::uint32_t model_width) {

@@ -7,6 +7,7 @@
 #include "gloss/base/reporter.h"
 #include "gloss/model/subject_model.h"
 #include "gloss/sparse/coder.h"
+#include "gloss/sparse/row_source.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer.h"
 
@@ -26,6 +27,10 @@ struct WeightsStage {
 /// Makes RUN/latents/HOOKPOINT/weights.safetensors unless it is there, made from the same things; false when it was.
 /// Where logit weights make no sense the file has the neighbours alone, and the reporter says why.
 bool make_latent_weights(const WeightsStage& stage, Reporter& report);
+
+/// Rows of W_U of the first `vocabulary` tokens, with the final norm folded in. Lifetime: `subject` outlives the
+/// source.
+sparse::RowSource unembedding_rows(const model::SubjectModel& subject, std::uint32_t vocabulary);
 
 /// Why a coder at this hookpoint has no logit weights: what it writes is not added to the residual stream, or it writes
 /// nothing; "" when it has them.

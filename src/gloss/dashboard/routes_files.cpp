@@ -56,7 +56,8 @@ const std::map<std::string, Figures::Drawn, std::less<>>& Figures::drawn(const R
     const report::RunData data = report_of(run);
     report::FigureOptions options;
     options.seed = kFigureSeed;
-    const report::RunSummary summary = report::summarize_run(data.explanations, data.scores, kFigureSeed, data.latents);
+    const report::RunSummary summary =
+        report::summarize_run(data.explanations, data.scores, kFigureSeed, data.latents, data.output);
     for (report::Figure& figure : report::make_figures(data, summary, options))
       figures[figure.name] = {figure.title, fmt::format("{} rows", figure.table.rows.size()), std::move(figure.spec)};
   }

@@ -13,6 +13,7 @@
 #include "gloss/examples/token_window.h"
 #include "gloss/explain/delimiters.h"
 #include "gloss/explain/excerpts.h"
+#include "gloss/explain/promoted_tokens.h"
 #include "gloss/explain/tagged_line.h"
 
 namespace gloss::explain {
@@ -37,14 +38,15 @@ struct FormRow {
   const char* prompt;  // file in prompts/
   std::vector<std::string> places;
 };
-const std::array<FormRow, 3>& forms() {
-  static const std::array<FormRow, 3> rows{
+const std::array<FormRow, 4>& forms() {
+  static const std::array<FormRow, 4> rows{
       {{Show::excerpts, "default", "explain_default", {"windows", "?open", "?close", "?promoted", "?silent"}},
        {Show::tokens, "single-token", "explain_tokens", {"tokens"}},
        {Show::input_output,
         "max-act-logits",
         "explain_input_output",
-        {"windows", "?open", "?close", "promoted", "suppressed"}}}};
+        {"windows", "?open", "?close", "promoted", "suppressed"}},
+       {Show::output, "vocab-proj", "explain_output", {"promoted", "?suppressed"}}}};
   return rows;
 }
 const FormRow& form_of(Show show) {
@@ -213,16 +215,6 @@ std::string PromptExplainer::token_counts(const examples::LatentExamples& exampl
   return lines;
 }
 
-std::string PromptExplainer::token_list(std::span<const index::WeightEntry> entries) const {
-  std::string list;
-  for (const index::WeightEntry& entry : entries) {
-    const TokenId id{entry.id};
-    list += fmt::format("{}{}", list.empty() ? "" : ", ",
-                        llm::as_json_string(examples::plain_text(tokenizer_, std::span(&id, 1))));
-  }
-  return "[" + list + "]";
-}
-
 llm::Request PromptExplainer::request(const Evidence& evidence) const {
   const examples::LatentExamples& found = evidence.examples;
   llm::Request request;
@@ -230,6 +222,11 @@ llm::Request PromptExplainer::request(const Evidence& evidence) const {
   request.max_tokens = options_.max_tokens;
   if (method_.show == Show::tokens) {
     request.messages = prompt_.fill({{"tokens", token_counts(found)}});
+    return request;
+  }
+  if (method_.show == Show::output) {
+    request.messages = prompt_.fill({{"promoted", token_list(tokenizer_, evidence.promoted)},
+                                     {"suppressed", token_list(tokenizer_, evidence.suppressed)}});
     return request;
   }
   const std::vector<const examples::Window*> windows = shown_windows(found);
@@ -244,8 +241,8 @@ llm::Request PromptExplainer::request(const Evidence& evidence) const {
   request.messages = prompt_.fill({{"windows", excerpts(windows, found.max_activation, pair.open, pair.close)},
                                    {"open", pair.open},
                                    {"close", pair.close},
-                                   {"promoted", token_list(evidence.promoted)},
-                                   {"suppressed", token_list(evidence.suppressed)},
+                                   {"promoted", token_list(tokenizer_, evidence.promoted)},
+                                   {"suppressed", token_list(tokenizer_, evidence.suppressed)},
                                    {"silent", llm::numbered(silent)}});
   return request;
 }
@@ -270,6 +267,7 @@ std::string PromptExplainer::missing(const Evidence& evidence) const {
     return fmt::format("too few examples: {} activating windows", found.window_count);
   if (method_.contrast && contrast_windows(found).empty())
     return "no window to contrast with: the latent fires in all of them";
+  if (method_.show == Show::output && evidence.promoted.empty()) return "it promotes no token";
   return {};
 }
 

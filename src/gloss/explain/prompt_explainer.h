@@ -20,20 +20,21 @@
 namespace gloss::explain {
 
 /// What is shown. `activations`, `cot` (worked reasoning), `logits` (promoted tokens) and `contrast` (silent windows)
-/// combine freely; `tokens` and `input_output` stand alone.
+/// combine freely; `tokens`, `input_output` and `output` stand alone.
 struct PromptMethod {
-  enum class Show : std::uint8_t { excerpts, tokens, input_output };
+  enum class Show : std::uint8_t { excerpts, tokens, input_output, output };
   Show show = Show::excerpts;
   bool activations = false, cot = false, logits = false, contrast = false;
 
-  /// "default", "single-token", "max-act-logits", or parts joined by '+' in any order ("cot+logits"); "default" as a
-  /// part changes nothing. Errors: usage naming the part that is unknown, given twice, or cannot be combined.
+  /// "default", "single-token", "max-act-logits", "vocab-proj", or parts joined by '+' in any order ("cot+logits");
+  /// "default" as a part changes nothing. Errors: usage naming the part that is unknown, given twice, or cannot be
+  /// combined.
   static PromptMethod parse(std::string_view name);
   /// Whether parse() takes it.
   static bool is_one(std::string_view name);
   /// The one name of the method: parts in the order activations, cot, logits, contrastive.
   std::string name() const;
-  bool needs_weights() const { return logits || show == Show::input_output; }
+  bool needs_weights() const { return logits || show == Show::input_output || show == Show::output; }
 };
 
 struct PromptExplainerOptions {
@@ -84,7 +85,6 @@ class PromptExplainer {
                        std::string_view close) const;
   std::string levels(const examples::Window& window, float max) const;
   std::string token_counts(const examples::LatentExamples& examples) const;
-  std::string token_list(std::span<const index::WeightEntry> entries) const;
 
   llm::LanguageModel* model_;
   text::Tokenizer tokenizer_;

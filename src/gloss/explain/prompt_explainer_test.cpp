@@ -231,15 +231,18 @@ TEST(PromptExplainer, InputAndOutputAreAskedForInOneRequest) {
   EXPECT_THAT(e.last(), ::testing::EndsWith("Promoted tokens: [\"p\", \" \"]\nSuppressed tokens: [\"\\\"\"]"));
 }
 
+TEST(PromptExplainer, VocabProjShowsWhatIsWrittenAndNoText) {
+  const Explaining e({{"so glad", "so", ""}, {"so mad", "mad", ""}}, kGood, {}, "vocab-proj");
+  EXPECT_EQ(e.requests(), 1U);
+  EXPECT_EQ(e.last(), "Promoted tokens: [\"p\", \" \"]\nSuppressed tokens: [\"\\\"\"]");
+}
+
 TEST(PromptMethod, HasOneNameWhateverTheOrderOfItsParts) {
   const std::pair<const char*, const char*> names[] = {
-      {"default", "default"},
-      {"cot", "cot"},
-      {"logits+cot", "cot+logits"},
-      {"default+logits", "logits"},
-      {"single-token", "single-token"},
-      {"max-act-logits", "max-act-logits"},
-      {"contrastive+logits+cot+activations", "activations+cot+logits+contrastive"}};
+      {"default", "default"},           {"cot", "cot"},
+      {"logits+cot", "cot+logits"},     {"default+logits", "logits"},
+      {"single-token", "single-token"}, {"max-act-logits", "max-act-logits"},
+      {"vocab-proj", "vocab-proj"},     {"contrastive+logits+cot+activations", "activations+cot+logits+contrastive"}};
   for (const auto& [given, name] : names) {
     EXPECT_EQ(PromptMethod::parse(given).name(), name);
     EXPECT_EQ(PromptMethod::parse(PromptMethod::parse(given).name()).name(), name);
@@ -253,6 +256,8 @@ TEST(PromptMethod, WhatCannotBeCombinedIsSaid) {
       {"single-token+cot",
        "explainer 'single-token+cot': 'single-token' cannot be combined\nhint: parts are joined by '+', as in "
        "cot+logits"},
+      {"vocab-proj+cot",
+       "explainer 'vocab-proj+cot': 'vocab-proj' cannot be combined\nhint: parts are joined by '+', as in cot+logits"},
       {"cot+max-act-logits",
        "explainer 'cot+max-act-logits': 'max-act-logits' cannot be combined\nhint: parts are joined by '+', as in "
        "cot+logits"}};

@@ -17,6 +17,9 @@ constexpr std::array kOnce{0.0};
 constexpr std::array kKurtoses{5.0, 10.0, 20.0, 50.0};
 constexpr std::array kShares{0.5, 0.6, 0.7, 0.8, 0.9};
 
+constexpr std::array kInputScores{0.1, 0.2, 0.5, 0.8};
+constexpr std::array kOutputScores{0.001, 0.01, 0.1, 0.5};
+
 constexpr std::array<KindInfo, kLatentKinds> kKinds{
     {{LatentKind::positional, "positional", "information of position, nats", 0.05, false, kInformation},
      {LatentKind::unigram, "unigram", "different tokens of the strongest 80 % of firings", kListedTokens, true,
@@ -32,7 +35,11 @@ constexpr std::array<KindInfo, kLatentKinds> kKinds{
      {LatentKind::unigram_checked, "unigram-checked", "share of scrambled texts with its token last that fire there",
       0.5, false, kShares},
      {LatentKind::previous_token_checked, "previous-token-checked",
-      "share of scrambled texts with its token last but one that fire at the last", 0.5, false, kShares}}};
+      "share of scrambled texts with its token last but one that fire at the last", 0.5, false, kShares},
+     {LatentKind::input_score, "input-score", "share of its strongest contexts whose strongest token it promotes", 0.5,
+      false, kInputScores},
+     {LatentKind::output_score, "output-score",
+      "probability of what it promotes when it is turned up, discounted by rank", 0.01, false, kOutputScores}}};
 
 /// Different tokens, unless so few firings count that there can be no more.
 std::optional<double> different(const LatentStatistics& s, const TokenList& list) {
@@ -71,6 +78,10 @@ std::optional<double> measure(LatentKind kind, const LatentFacts& facts) {
       return facts.kurtosis;
     case LatentKind::output:
       return facts.balanced_accuracy && *facts.balanced_accuracy < kPoorDetection ? facts.kurtosis : std::nullopt;
+    case LatentKind::input_score:
+      return facts.input;
+    case LatentKind::output_score:
+      return facts.output;
     case LatentKind::unigram_checked:
     case LatentKind::previous_token_checked:
       return {};

@@ -25,9 +25,11 @@ enum class LatentKind : std::uint8_t {
   writes_few,
   output,
   unigram_checked,
-  previous_token_checked
+  previous_token_checked,
+  input_score,
+  output_score
 };
-inline constexpr std::size_t kLatentKinds = 11;
+inline constexpr std::size_t kLatentKinds = 13;
 
 /// A kind: its name, as --latents and the store have it, and what is measured of a latent. A latent is of the kind when
 /// its number is above the threshold, or not above it where few_is_it.
@@ -50,6 +52,7 @@ struct LatentFacts {
   double density = 0.0;                          // fraction of indexed tokens
   std::optional<double> kurtosis;                // of its logit weights
   std::optional<double> balanced_accuracy;       // of detection, the best of its explanations
+  std::optional<double> input, output;           // scores of index/input_output.h
 };
 /// The number by which a kind is told. Nothing where it cannot be: a latent that was not cached, that never fires, or
 /// too rarely for the tests of tokens to fail; what is not known; kinds that want the model run again.

@@ -68,6 +68,7 @@ std::string page_of(const RunData& data, const RunSummary& summary, const Report
                                      {"warnings", warnings_html(summary)},
                                      {"summary", summary_table_html(summary)},
                                      {"by_hookpoint", hookpoint_table_html(summary)},
+                                     {"by_group", group_table_html(summary)},
                                      {"histograms", histograms_html(data, summary)},
                                      {"deciles", deciles_html(data, summary)},
                                      {"data", script_json(page_data(data, options, reporter))}});
@@ -76,7 +77,8 @@ std::string page_of(const RunData& data, const RunSummary& summary, const Report
 }  // namespace
 
 std::string report_page(const RunData& data, const ReportOptions& options, Reporter& reporter) {
-  return page_of(data, summarize_run(data.explanations, data.scores, options.seed, data.latents), options, reporter);
+  return page_of(data, summarize_run(data.explanations, data.scores, options.seed, data.latents, data.output), options,
+                 reporter);
 }
 
 void write_report(const std::filesystem::path& folder, const RunData& data, const ReportOptions& options,
@@ -84,7 +86,7 @@ void write_report(const std::filesystem::path& folder, const RunData& data, cons
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) fail_errno(folder.string(), "cannot be made", error.value());
-  const RunSummary summary = summarize_run(data.explanations, data.scores, options.seed, data.latents);
+  const RunSummary summary = summarize_run(data.explanations, data.scores, options.seed, data.latents, data.output);
   for (const std::string& warning : summary.warnings()) reporter.warn(warning);
   write_file(folder / "scores.csv", scores_csv(data));
   nlohmann::json numbers = summary.to_json();

@@ -28,6 +28,8 @@ std::string warnings_html(const RunSummary& summary);
 std::string summary_table_html(const RunSummary& summary);
 /// The summary of each hookpoint, folded away; "" when there is only one.
 std::string hookpoint_table_html(const RunSummary& summary);
+/// "" when no filter told output latents.
+std::string group_table_html(const RunSummary& summary);
 std::string histograms_html(const RunData& data, const RunSummary& summary);
 std::string deciles_html(const RunData& data, const RunSummary& summary);
 

@@ -45,6 +45,7 @@ std::string explainer_html(const ScorerSummary& s) {
 std::string summary_row_html(const ScorerSummary& s) {
   std::string row = fmt::format("<tr class=\"{}\">", score::is_shuffled_name(s.explainer) ? "baseline" : "");
   if (!s.hookpoint.empty()) row += cell("Hookpoint", html_text(s.hookpoint), "");
+  if (!s.group.empty()) row += cell("Latents are", html_text(s.group), "");
   row += cell("Scorer", html_text(s.scorer), "");
   row += cell("Explainer", explainer_html(s), "");
   row += cell("Judge", html_text(s.judge), "");
@@ -67,9 +68,10 @@ std::string summary_row_html(const ScorerSummary& s) {
   return row + "</tr>\n";
 }
 
-std::string table_html(const std::vector<ScorerSummary>& rows, bool with_hookpoint) {
+/// `first`: head of a column before the others, what the rows are of.
+std::string table_html(const std::vector<ScorerSummary>& rows, const char* first = nullptr) {
   std::string html = "<div class=\"scroll\"><table class=\"summary\"><thead><tr>";
-  if (with_hookpoint) html += "<th scope=\"col\">Hookpoint</th>";
+  if (first != nullptr) html += fmt::format("<th scope=\"col\">{}</th>", first);
   for (const char* name : {"Scorer", "Explainer", "Judge"}) html += fmt::format("<th scope=\"col\">{}</th>", name);
   for (const char* name : {"Score", "Precision", "Recall", "Specificity", "F1", "AUC", "Latents", "Judgements"})
     html += fmt::format("<th scope=\"col\" class=\"num\">{}</th>", name);
@@ -139,12 +141,19 @@ std::string warnings_html(const RunSummary& summary) {
 
 std::string summary_table_html(const RunSummary& summary) {
   if (summary.all.empty()) return "<p class=\"note\">Nothing is scored yet: <code>gloss score</code> makes scores.</p>";
-  return table_html(summary.all, false);
+  return table_html(summary.all);
 }
 
 std::string hookpoint_table_html(const RunSummary& summary) {
   if (summary.by_hookpoint.empty()) return {};
-  return "<details><summary>The same by hookpoint</summary>" + table_html(summary.by_hookpoint, true) + "</details>";
+  return "<details><summary>The same by hookpoint</summary>" + table_html(summary.by_hookpoint, "Hookpoint") +
+         "</details>";
+}
+
+std::string group_table_html(const RunSummary& summary) {
+  if (summary.by_group.empty()) return {};
+  return "<details open><summary>Output latents and the others apart</summary>" +
+         table_html(summary.by_group, "Latents are") + "</details>";
 }
 
 std::string histograms_html(const RunData& data, const RunSummary& summary) {

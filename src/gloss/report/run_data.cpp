@@ -59,6 +59,7 @@ RunData from_store(const store::Store& store) {
   data.latents = store.latents("");
   data.explanations = store.explanations("", "");
   data.scores = store.scores("", "", "");
+  data.output = output_latents(store);
   data.judgements = [&store](const store::ScoreRow& row) {
     return store.judgements(row.hookpoint, row.score.latent, row.explainer, row.scorer, row.judge);
   };

@@ -9,7 +9,9 @@
 
 #include "gloss/examples/examples.h"
 #include "gloss/index/histograms.h"
+#include "gloss/index/input_output.h"
 #include "gloss/index/latent_weights.h"
+#include "gloss/report/summary.h"
 #include "gloss/score/judge.h"
 #include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
@@ -30,6 +32,7 @@ struct RunData {
   std::vector<store::LatentRow> latents;
   std::vector<store::ExplanationRow> explanations;  // baselines as explainer "shuffled:NAME"
   std::vector<store::ScoreRow> scores;
+  LatentSet output;                  // latents known by what they write
   score::QuestionOptions questions;  // those the scores were made with, so that shown marks can be made again
   /// The judgements behind one score.
   std::function<std::vector<score::Judgement>(const store::ScoreRow&)> judgements;
@@ -44,6 +47,8 @@ struct RunData {
   std::function<const index::LatentWeightsReader*(std::string_view hookpoint)> weights;
   /// How strongly a latent fires and where in its contexts; null: not shown.
   std::function<FiringHistograms(std::string_view hookpoint, LatentId)> histograms;
+  /// Input and output scores of a hookpoint; null where the run has none.
+  std::function<const index::InputOutput*(std::string_view hookpoint)> input_output;
   text::Tokenizer tokenizer;
   text::TokenFile tokens;
 };

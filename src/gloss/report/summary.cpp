@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "gloss/base/natural_order.h"
+#include "gloss/index/filters.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 #include "gloss/score/paired.h"
@@ -163,21 +164,21 @@ ScorerSummary summarize_rows(const Rows& rows, const Firings& firings, std::uint
   return s;
 }
 
-/// One summary for each explainer, scorer and judge among `rows`. `hookpoint` "" = all.
+/// One summary for each explainer, scorer and judge among `rows`, of those explanations that `counts` takes.
+template <class Counts>
 std::vector<ScorerSummary> summarize_groups(const std::vector<store::ExplanationRow>& explanations, const Rows& rows,
-                                            const std::string& hookpoint, const Firings& firings, std::uint64_t seed) {
+                                            const Counts& counts, const Firings& firings, std::uint64_t seed) {
   std::map<decltype(group_key(*rows.front())), Rows> groups;
   for (const store::ScoreRow* row : rows) groups[group_key(*row)].push_back(row);
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> explained;  // (succeeded, failed)
   for (const store::ExplanationRow& row : explanations) {
-    if (!hookpoint.empty() && row.hookpoint != hookpoint) continue;
+    if (!counts(row)) continue;
     auto& [succeeded, failed] = explained[row.explainer];
     ++(row.explanation.ok() ? succeeded : failed);
   }
   std::vector<ScorerSummary> summaries;
   for (const auto& [key, group] : groups) {
     ScorerSummary s = summarize_rows(group, firings, seed);
-    s.hookpoint = hookpoint;
     std::tie(s.explained, s.failed_explanations) = explained[s.explainer];
     summaries.push_back(std::move(s));
   }
@@ -215,6 +216,7 @@ Json summary_json(const ScorerSummary& s) {
   }
   for (const score::Interval& decile : s.per_decile) json["per_decile"].push_back(interval_json(decile, "mean"));
   if (!s.hookpoint.empty()) json["hookpoint"] = s.hookpoint;
+  if (!s.group.empty()) json["group"] = s.group;
   return json;
 }
 
@@ -228,7 +230,7 @@ Json interval_json(const score::Interval& interval, std::string_view value_name)
 
 RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
                          const std::vector<store::ScoreRow>& scores, std::uint64_t seed,
-                         const std::vector<store::LatentRow>& latents) {
+                         const std::vector<store::LatentRow>& latents, const LatentSet& output) {
   Firings firings;
   for (const store::LatentRow& row : latents)
     firings[{row.hookpoint, row.latent}] = static_cast<double>(row.firing_count);
@@ -244,7 +246,25 @@ RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
   });
   RunSummary summary;
   if (rows.empty()) return summary;
-  summary.all = summarize_groups(explanations, rows, "", firings, seed);
+  summary.all = summarize_groups(
+      explanations, rows, [](const auto&) { return true; }, firings, seed);
+  if (!output.empty()) {
+    const auto add = [&](std::string_view group, bool wanted) {
+      Rows here;
+      std::copy_if(rows.begin(), rows.end(), std::back_inserter(here), [&](const store::ScoreRow* row) {
+        return output.contains({row->hookpoint, row->score.latent}) == wanted;
+      });
+      const auto counts = [&](const store::ExplanationRow& row) {
+        return output.contains({row.hookpoint, row.explanation.latent}) == wanted;
+      };
+      for (ScorerSummary& s : summarize_groups(explanations, here, counts, firings, seed)) {
+        s.group = group;
+        summary.by_group.push_back(std::move(s));
+      }
+    };
+    add(kOutputLatents, true);
+    add(kOtherLatents, false);
+  }
   summary.correlations = correlations_of(rows, seed);
   std::vector<std::string> hookpoints(names.begin(), names.end());
   natural_sort(hookpoints);
@@ -253,10 +273,25 @@ RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
     Rows here;
     std::copy_if(rows.begin(), rows.end(), std::back_inserter(here),
                  [&](const store::ScoreRow* row) { return row->hookpoint == hookpoint; });
-    for (ScorerSummary& s : summarize_groups(explanations, here, hookpoint, firings, seed))
+    const auto counts = [&](const store::ExplanationRow& row) { return row.hookpoint == hookpoint; };
+    for (ScorerSummary& s : summarize_groups(explanations, here, counts, firings, seed)) {
+      s.hookpoint = hookpoint;
       summary.by_hookpoint.push_back(std::move(s));
+    }
   }
   return summary;
+}
+
+LatentSet output_latents(const store::Store& store) {
+  std::set<std::string> hookpoints;
+  for (const store::LatentRow& row : store.latents("")) hookpoints.insert(row.hookpoint);
+  LatentSet found;
+  for (const std::string& hookpoint : hookpoints) {
+    const auto kind = store.kind(hookpoint, index::info(index::LatentKind::output).name);
+    if (!kind) continue;
+    for (const auto& [latent, value] : kind->latents) found.emplace(hookpoint, latent);
+  }
+  return found;
 }
 
 std::vector<std::string> RunSummary::warnings() const {
@@ -271,9 +306,13 @@ std::vector<std::string> RunSummary::warnings() const {
 }
 
 Json RunSummary::to_json() const {
-  Json json{{"warnings", warnings()}, {"scores", Json::array()}, {"by_hookpoint", Json::array()}};
+  Json json{{"warnings", warnings()},
+            {"scores", Json::array()},
+            {"by_hookpoint", Json::array()},
+            {"by_group", Json::array()}};
   for (const ScorerSummary& s : all) json["scores"].push_back(summary_json(s));
   for (const ScorerSummary& s : by_hookpoint) json["by_hookpoint"].push_back(summary_json(s));
+  for (const ScorerSummary& s : by_group) json["by_group"].push_back(summary_json(s));
   json["correlations"] = Json::array();
   for (const ScorerCorrelation& c : correlations) {
     json["correlations"].push_back({{"explainer", c.explainer},

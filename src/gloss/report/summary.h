@@ -2,8 +2,10 @@
 /// The scores of a run in a few numbers, per explainer, scorer and judge: report/summary.json and `gloss score --json`.
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gloss/score/judgement.h"
@@ -30,6 +32,7 @@ struct ScorerCorrelation {
 struct ScorerSummary {
   std::string explainer, scorer, judge;
   std::string hookpoint;                     // "" = all
+  std::string group;                         // kOutputLatents, kOtherLatents; "" = all
   std::uint64_t latents = 0;                 // scored
   std::uint64_t explained = 0;               // explanations that succeeded
   std::uint64_t failed_explanations = 0;     // not scored
@@ -46,9 +49,14 @@ struct ScorerSummary {
   bool many_failed() const { return failed * 20 > judgements; }  // more than 5 %
 };
 
+/// (hookpoint, latent)
+using LatentSet = std::set<std::pair<std::string, LatentId>>;
+inline constexpr std::string_view kOutputLatents = "output latents", kOtherLatents = "other latents";
+
 struct RunSummary {
   std::vector<ScorerSummary> all;               // over all hookpoints, ordered by scorer, explainer, judge
   std::vector<ScorerSummary> by_hookpoint;      // the same apart; empty when there is only one
+  std::vector<ScorerSummary> by_group;          // output latents and the others apart; empty when no filter told any
   std::vector<ScorerCorrelation> correlations;  // of every pair of an explainer's scorers with 3 latents in common
 
   /// What must be said before any number: scorers of which more than 5 % failed. Empty = nothing.
@@ -56,10 +64,13 @@ struct RunSummary {
   nlohmann::json to_json() const;
 };
 
-/// Deterministic in (rows, seed), whatever the order of the rows. `latents` gives the weights of frequency_weighted.
+/// Deterministic in (rows, seed), whatever the order of the rows. `latents` gives the weights of frequency_weighted;
+/// `output` are the latents known by what they write (docs/methods.md 13).
 RunSummary summarize_run(const std::vector<store::ExplanationRow>& explanations,
                          const std::vector<store::ScoreRow>& scores, std::uint64_t seed,
-                         const std::vector<store::LatentRow>& latents = {});
+                         const std::vector<store::LatentRow>& latents = {}, const LatentSet& output = {});
+/// The latents that `gloss filter` found to be output latents.
+LatentSet output_latents(const store::Store& store);
 
 /// {value_name: value, "low": low, "high": high}; NaN becomes null.
 nlohmann::json interval_json(const score::Interval& interval, std::string_view value_name);

@@ -134,6 +134,29 @@ TEST(RunSummary, AsJsonHasTheFieldsOfTheFormat) {
   EXPECT_FALSE(s.contains("hookpoint"));
 }
 
+TEST(RunSummary, OutputLatentsAndTheOthersApart) {
+  const std::vector<store::ExplanationRow> explanations{explanation(1), explanation(2), explanation(3, "no reply")};
+  const std::vector<store::ScoreRow> scores{row("layers.2", 1, "pattern", "detection", 9, 1, 8, 2),
+                                            row("layers.2", 2, "pattern", "detection", 5, 5, 10, 0),
+                                            row("layers.3", 1, "pattern", "detection", 1, 9, 1, 9)};
+  EXPECT_THAT(summarize_run(explanations, scores, 1).by_group, IsEmpty());
+  const RunSummary summary =
+      summarize_run(explanations, scores, 1, {}, {{"layers.2", LatentId{1}}, {"layers.2", LatentId{3}}});
+  ASSERT_EQ(summary.by_group.size(), 2U);
+  const ScorerSummary& output = summary.by_group[0];
+  const ScorerSummary& other = summary.by_group[1];
+  EXPECT_EQ(output.group, kOutputLatents);
+  EXPECT_EQ(output.latents, 1U);
+  EXPECT_EQ(output.explained, 1U);
+  EXPECT_EQ(output.failed_explanations, 1U);
+  EXPECT_DOUBLE_EQ(output.balanced_accuracy.value, 0.85);
+  EXPECT_EQ(other.group, kOtherLatents);
+  EXPECT_EQ(other.latents, 2U);
+  EXPECT_EQ(other.explained, 1U);
+  EXPECT_DOUBLE_EQ(other.balanced_accuracy.value, (0.75 + 0.1) / 2);
+  EXPECT_EQ(summary.to_json()["by_group"][0]["group"], "output latents");
+}
+
 TEST(RunSummary, OfNothingIsEmpty) { EXPECT_EQ(summarize_run({}, {}, 1).to_json().at("scores").size(), 0U); }
 
 }  // namespace

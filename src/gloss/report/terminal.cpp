@@ -380,6 +380,26 @@ Json score_json(const RunData& data, const store::ScoreRow& row, const Latent& l
   return json;
 }
 
+/// The scores of a latent that has any, as JSON: {"input": 0.43, "contexts": 100, "output": 0.012}, null for one it has
+/// not; and as a line.
+Json input_output_json(const RunData& data, const Latent& latent) {
+  const index::InputOutput* scores = data.input_output ? data.input_output(latent.hookpoint) : nullptr;
+  if (scores == nullptr) return Json();
+  const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+  return {{"input", number(scores->input_of(latent.id))},
+          {"contexts", scores->contexts.at(to_index(latent.id))},
+          {"output", number(scores->output_of(latent.id))}};
+}
+void add_input_output(Lines& lines, const RunData& data, const Latent& latent) {
+  const Json scores = input_output_json(data, latent);
+  if (scores.is_null()) return;
+  const auto text = [&](const char* name) {
+    return scores[name].is_null() ? std::string("not measured") : fmt::format("{:.3g}", scores[name].get<double>());
+  };
+  lines.line(fmt::format("input score {} (of {} contexts); output score {}", text("input"),
+                         scores["contexts"].get<std::uint32_t>(), text("output")));
+}
+
 /// {"promoted": [["\" moon\"", 3.2], ...], ...}, named as in weights.safetensors.
 Json lists_json(const RunData& data, const Latent& latent) {
   Json json = Json::object();
@@ -406,6 +426,7 @@ std::string show_text(const RunData& data, std::string_view hookpoint, LatentId 
   Lines lines(options.width, options.color);
   add_head(lines, latent);
   add_kinds(lines, data, latent);
+  add_input_output(lines, data, latent);
   add_explanations(lines, latent);
   add_scores(lines, latent);
   add_deciles(lines, latent);
@@ -430,6 +451,7 @@ Json show_json(const RunData& data, std::string_view hookpoint, LatentId latent_
     json["status"] = examples::name_of(latent.row->status);
   }
   json["kinds"] = Json::object();
+  json["input_output"] = input_output_json(data, latent);
   for (const auto& [name, value] : kinds_of(data, latent)) json["kinds"][name] = value;
   for (const store::ExplanationRow* row : latent.explanations) {
     json["explanations"].push_back({{"explainer", row->explainer},

@@ -56,6 +56,18 @@ TEST(ShowText, SaysWhatFiltersFound) {
   EXPECT_EQ(show_json(run.data, "layers.2", LatentId{3}, {})["kinds"]["unigram"], 4.0);
 }
 
+TEST(ShowText, SaysInputAndOutputScores) {
+  MadeUpRun run(40);
+  EXPECT_TRUE(show_json(run.data, "layers.2", LatentId{3}, {})["input_output"].is_null());
+  index::InputOutput scores = index::InputOutput::empty(9);
+  scores.contexts[3] = 8;
+  scores.output[3] = 0.125F;
+  run.data.input_output = [&](std::string_view hookpoint) { return hookpoint == "layers.2" ? &scores : nullptr; };
+  EXPECT_THAT(show_text(run.data, "layers.2", LatentId{3}, {}),
+              HasSubstr("input score not measured (of 8 contexts); output score 0.125\n"));
+  EXPECT_EQ(show_json(run.data, "layers.2", LatentId{3}, {})["input_output"]["output"], 0.125);
+}
+
 TEST(ShowText, KeepsLinesOfWindowsWithinTheWidth) {
   const MadeUpRun run(40);
   ShowOptions options;
