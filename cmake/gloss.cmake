@@ -20,19 +20,50 @@ if(GLOSS_SANITIZE)
   target_link_options(gloss_options INTERFACE -fsanitize=${GLOSS_SANITIZE})
 endif()
 
-# Debian's libtorch, or the one named by GLOSS_TORCH_DIR (a pip-installed PyTorch carries its own CMake files).
+# Debian's libtorch, or the one named by GLOSS_TORCH_DIR, the folder of a pip-installed PyTorch. That one's own CMake files
+# want the CUDA toolkit to be installed when it was built with CUDA; its libraries do not, so they are linked by path.
 # The result is one target, gloss_torch; its headers are system headers, since they are not ours to warn about.
 function(gloss_find_torch)
-  if(GLOSS_TORCH_DIR)
-    find_package(Torch REQUIRED PATHS ${GLOSS_TORCH_DIR} ${GLOSS_TORCH_DIR}/share/cmake/Torch NO_DEFAULT_PATH)
-  else()
-    find_package(Torch REQUIRED)
-  endif()
   add_library(gloss_torch INTERFACE)
-  target_include_directories(gloss_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-  target_link_libraries(gloss_torch INTERFACE ${TORCH_LIBRARIES})
-  separate_arguments(torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
-  target_compile_options(gloss_torch INTERFACE ${torch_flags})
+  if(NOT GLOSS_TORCH_DIR)
+    find_package(Torch REQUIRED)
+    target_include_directories(gloss_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+    target_link_libraries(gloss_torch INTERFACE ${TORCH_LIBRARIES})
+    separate_arguments(torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
+    target_compile_options(gloss_torch INTERFACE ${torch_flags})
+    return()
+  endif()
+  set(lib ${GLOSS_TORCH_DIR}/lib)
+  foreach(wanted include/ATen/ATen.h lib/libtorch.so lib/libtorch_cpu.so lib/libc10.so)
+    if(NOT EXISTS ${GLOSS_TORCH_DIR}/${wanted})
+      message(FATAL_ERROR "GLOSS_TORCH_DIR=${GLOSS_TORCH_DIR}: no ${wanted} there. Wanted the folder of a pip-installed "
+        "PyTorch: python3 -c 'import torch; print(torch.__path__[0])'")
+    endif()
+  endforeach()
+  # Newer ones bring headers of fmt, of another version than the library that is linked: ours come first.
+  find_path(GLOSS_FMT_INCLUDE fmt/format.h NO_CACHE REQUIRED)
+  file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/before_torch)
+  file(CREATE_LINK ${GLOSS_FMT_INCLUDE}/fmt ${PROJECT_BINARY_DIR}/before_torch/fmt SYMBOLIC)
+  target_include_directories(gloss_torch SYSTEM INTERFACE ${PROJECT_BINARY_DIR}/before_torch
+    ${GLOSS_TORCH_DIR}/include ${GLOSS_TORCH_DIR}/include/torch/csrc/api/include)
+  target_link_libraries(gloss_torch INTERFACE ${lib}/libtorch_cpu.so ${lib}/libc10.so)
+  target_link_options(gloss_torch INTERFACE -Wl,-rpath,${lib})
+  if(EXISTS ${lib}/libtorch_cuda.so)
+    # Nothing here names a symbol of it: loading it is what brings CUDA. What it needs lies elsewhere in Python's folders,
+    # and its own rpath finds it.
+    target_link_options(gloss_torch INTERFACE -Wl,--allow-shlib-undefined)
+    target_link_libraries(gloss_torch INTERFACE
+      -Wl,--push-state,--no-as-needed ${lib}/libtorch_cuda.so ${lib}/libc10_cuda.so -Wl,--pop-state)
+  endif()
+  # PyTorch before 2.6 was built with the old names of std::string unless its flags say otherwise.
+  set(abi 1)
+  if(EXISTS ${GLOSS_TORCH_DIR}/share/cmake/Torch/TorchConfig.cmake)
+    file(STRINGS ${GLOSS_TORCH_DIR}/share/cmake/Torch/TorchConfig.cmake flags REGEX "_GLIBCXX_USE_CXX11_ABI=0")
+    if(flags)
+      set(abi 0)
+    endif()
+  endif()
+  target_compile_definitions(gloss_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=${abi})
 endfunction()
 
 # Apache Arrow as one target, gloss_arrow: the system's packages, or the headers and libraries inside a pip-installed pyarrow,
