@@ -61,10 +61,13 @@ Shard shard_of(const CacheOptions& o, std::uint32_t contexts) {
       shard.number > shard.count)
     throw Error(ErrorKind::usage, "--shard", fmt::format("is '{}', wanted I/N with I from 1 to N", o.shard),
                 "for example --shard 2/8 in the second of eight jobs");
-  if (shard.count > contexts)
-    throw Error(ErrorKind::usage, "--shard", fmt::format("asks for {} parts of {} contexts", shard.count, contexts));
-  shard.first = static_cast<std::uint32_t>(std::uint64_t{contexts} * (shard.number - 1) / shard.count);
-  shard.last = static_cast<std::uint32_t>(std::uint64_t{contexts} * shard.number / shard.count);
+  if (const std::uint64_t batches = batches_of(contexts, o.batch); shard.count > batches)
+    throw Error(ErrorKind::usage, "--shard",
+                fmt::format("asks for {} parts of {} contexts, which are {} batches of {}", shard.count, contexts,
+                            batches, o.batch),
+                "take fewer parts, or a smaller --batch in all of them");
+  shard.first = static_cast<std::uint32_t>(shard_end(contexts, o.batch, shard.number - 1, shard.count));
+  shard.last = static_cast<std::uint32_t>(shard_end(contexts, o.batch, shard.number, shard.count));
   return shard;
 }
 
@@ -158,6 +161,7 @@ index::WriterOptions writer_options(const CacheOptions& o, const text::TokenFile
   w.cached = cached.kept.latents();
   if (!o.shard.empty()) {
     w.metadata[kShardKey] = o.shard;
+    w.metadata[kShardBatchKey] = std::to_string(o.batch);
     w.metadata[kShardActivationsKey] = o.activations;
   }
   return w;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <sstream>
@@ -83,6 +84,19 @@ std::vector<Part> open_parts(const MergeOptions& o, const std::string& hookpoint
   return parts;
 }
 
+/// Contexts of the batches between which the parts were cut.
+std::uint64_t batch_of(const index::Reader& part) {
+  const auto it = part.metadata().find(kShardBatchKey);
+  if (it == part.metadata().end()) return 1;
+  std::uint64_t batch = 0;
+  const std::string& text = it->second;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), batch);
+  if (error != std::errc() || end != text.data() + text.size() || batch == 0)
+    fail_input(part.file_name(),
+               fmt::format("metadata '{}' is '{}', wanted a number of contexts", kShardBatchKey, text));
+  return batch;
+}
+
 void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::string& hookpoint,
                      const index::IndexedTokens& tokens, Reporter& reporter) {
   if (fs::exists(run.index(hookpoint))) {
@@ -101,14 +115,16 @@ void merge_hookpoint(const MergeOptions& o, const RunFolder& run, const std::str
     options.cached.push_back(first.is_cached(LatentId{f}) ? 1 : 0);
   options.full_precision = options.metadata[kShardActivationsKey] == "f32";
   std::erase_if(options.metadata, [](const auto& entry) {
-    return index::is_reserved_key(entry.first) || entry.first == kShardKey || entry.first == kShardActivationsKey;
+    return index::is_reserved_key(entry.first) || entry.first == kShardKey || entry.first == kShardActivationsKey ||
+           entry.first == kShardBatchKey;
   });
   fs::create_directories(run.latents(hookpoint));
   index::Writer writer(run.latents(hookpoint), options);
   const std::uint64_t contexts = first.token_count() / first.ctx_len();
+  const std::uint64_t batch = batch_of(first);
   std::uint64_t excluded = 0;
   for (const Part& part : parts) {
-    writer.append_index(part.reader, contexts * part.number / part.count * first.ctx_len());
+    writer.append_index(part.reader, shard_end(contexts, batch, part.number, part.count) * first.ctx_len());
     excluded += part.reader.excluded_token_count();
     reporter.progress({"merge " + hookpoint, part.number, part.count, "shards", ""});
   }
