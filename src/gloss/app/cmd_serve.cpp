@@ -82,7 +82,9 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
   input.name = std::filesystem::absolute(run.root()).lexically_normal().filename().string();
   // Who may not write makes no file either: a run without results has an empty store, in memory.
   const bool in_memory = o.read_only && !std::filesystem::exists(run.results());
-  input.store = std::make_unique<store::Store>(in_memory ? std::filesystem::path(":memory:") : run.results());
+  input.store = in_memory
+                    ? std::make_unique<store::Store>(":memory:")
+                    : std::make_unique<store::Store>(run.results(), store::StoreOptions{.read_only = o.read_only});
   for (const std::string& hookpoint : run.hookpoints()) {
     dashboard::TableHookpoint h{hookpoint, data->index(hookpoint), {}};
     if (std::filesystem::exists(run.statistics(hookpoint)))

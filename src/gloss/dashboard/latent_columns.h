@@ -1,9 +1,11 @@
 #pragma once
 /// What the table keeps of one explainer. Private to the dashboard.
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -37,6 +39,9 @@ struct LatentTable::Explainer {
   TextColumn texts;
   std::uint64_t count = 0;                    // rows with a text
   std::map<std::size_t, ScoreColumn> scores;  // by key
+  /// Rows by text, ascending and descending, which no sort makes within a page's time; null after a change of a text.
+  /// Guarded by Caches::mutex once the table is made.
+  mutable std::array<std::shared_ptr<const std::vector<Row>>, 2> text_orders;
 };
 
 /// The last few results, since a page is asked for many times.

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "gloss/base/error.h"
+#include "gloss/base/interrupt.h"
 #include "gloss/base/parallel.h"
 #include "gloss/dashboard/latent_columns.h"
 
@@ -115,6 +116,9 @@ std::uint64_t head_of(std::string_view text) {
     head = head << 8U | (i < text.size() ? static_cast<unsigned char>(text[i]) : 0U);
   return head;
 }
+
+/// Explainers, those with most texts, whose orders are made before anybody asks.
+constexpr std::size_t kOrderedAhead = 4;
 
 /// Rows without a text last.
 std::vector<Row> order_of_texts(const TextColumn& texts, bool descending) {
@@ -343,6 +347,27 @@ std::shared_ptr<const LatentTable::Selection> LatentTable::select(const TableQue
   return selection;
 }
 
+std::shared_ptr<const std::vector<Row>> LatentTable::order_by_text(const Explainer& explainer, bool descending) const {
+  const std::size_t way = descending ? 1 : 0;
+  {
+    const std::lock_guard lock(caches_->mutex);
+    if (explainer.text_orders.at(way)) return explainer.text_orders.at(way);
+  }
+  auto order = std::make_shared<const std::vector<Row>>(order_of_texts(explainer.texts, descending));
+  const std::lock_guard lock(caches_->mutex);
+  explainer.text_orders.at(way) = order;
+  return order;
+}
+
+void LatentTable::order_texts() const {
+  for (std::size_t i = 0; i < std::min(explainers_.size(), kOrderedAhead); ++i) {
+    for (const bool descending : {false, true}) {
+      stop_if_interrupted();
+      order_by_text(*explainers_[i], descending);
+    }
+  }
+}
+
 std::shared_ptr<const std::vector<Row>> LatentTable::order(const TableQuery& query) const {
   if (query.sort == "latent") return nullptr;
   const Explainer* explainer = chosen_explainer(query.explainer);
@@ -351,15 +376,14 @@ std::shared_ptr<const std::vector<Row>> LatentTable::order(const TableQuery& que
   known.insert(known.end(), numbers_.begin(), numbers_.end());
   if (std::find(known.begin(), known.end(), query.sort) == known.end())
     fail_unknown_name("sort key", query.sort, known);
+  if (text && explainer != nullptr) return order_by_text(*explainer, query.descending);
   const std::string key =
       key_part(explainer == nullptr ? "" : explainer->name) + key_part(query.sort) + (query.descending ? "d" : "a");
   {
     const std::lock_guard lock(caches_->mutex);
     if (auto found = caches_->orders.find(key)) return found;
   }
-  auto order = std::make_shared<std::vector<Row>>(
-      text && explainer != nullptr ? order_of_texts(explainer->texts, query.descending)
-                                   : order_of_values(values(explainer, query.sort), query.descending));
+  auto order = std::make_shared<std::vector<Row>>(order_of_values(values(explainer, query.sort), query.descending));
   const std::lock_guard lock(caches_->mutex);
   caches_->orders.put(key, order);
   return order;

@@ -71,6 +71,7 @@ LatentTable::LatentTable(std::vector<TableHookpoint> hookpoints, const store::St
   read_scores(store, reporter);
   std::stable_sort(explainers_.begin(), explainers_.end(),
                    [](const auto& a, const auto& b) { return a->count > b->count; });
+  order_texts();
   for (const ScoreKey& key : keys_) {
     numbers_.push_back(key.key);
     numbers_.push_back(key.key + ".excess");
@@ -256,6 +257,7 @@ void LatentTable::add_explanation(const std::string& explainer, Row row, std::st
   const std::lock_guard caches(caches_->mutex);
   caches_->selections.clear();
   caches_->orders.clear();
+  own.text_orders = {};
 }
 
 }  // namespace gloss::dashboard

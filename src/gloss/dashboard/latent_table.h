@@ -126,6 +126,8 @@ class LatentTable {
   std::vector<double> values(const Explainer* explainer, std::string_view key) const;
   std::shared_ptr<const Selection> select(const TableQuery& query) const;
   std::shared_ptr<const std::vector<Row>> order(const TableQuery& query) const;
+  std::shared_ptr<const std::vector<Row>> order_by_text(const Explainer& explainer, bool descending) const;
+  void order_texts() const;
   Bits holds(const examples::LatentCondition::Test& test, const Explainer* explainer) const;
   void keep_texts(const Explainer* explainer, std::string_view words, Bits& in) const;
   void keep_tokens(std::string_view text, Bits& in) const;

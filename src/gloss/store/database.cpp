@@ -19,10 +19,11 @@ constexpr std::string_view kCommittedIsKept =
 
 void Database::Close::operator()(sqlite3* handle) const { sqlite3_close_v2(handle); }
 
-Database::Database(const std::filesystem::path& file, std::uint32_t busy_timeout_ms) : name_(file.string()) {
+Database::Database(const std::filesystem::path& file, std::uint32_t busy_timeout_ms, bool read_only)
+    : name_(file.string()) {
   sqlite3* handle = nullptr;
-  const int result = sqlite3_open_v2(name_.c_str(), &handle,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int access = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int result = sqlite3_open_v2(name_.c_str(), &handle, access | SQLITE_OPEN_NOMUTEX, nullptr);
   handle_.reset(handle);
   if (result != SQLITE_OK) {
     std::error_code ignored;

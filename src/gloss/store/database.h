@@ -92,7 +92,7 @@ class Query {
 class Database {
  public:
   /// Errors: bad_input when it cannot be opened or is no SQLite file.
-  Database(const std::filesystem::path& file, std::uint32_t busy_timeout_ms);
+  Database(const std::filesystem::path& file, std::uint32_t busy_timeout_ms, bool read_only = false);
 
   /// Runs statements without arguments.
   void execute(const std::string& sql) const;

@@ -9,6 +9,8 @@
 namespace gloss::store {
 namespace {
 
+/// Has all tables: later ones are only quicker.
+constexpr std::int64_t kReadableSchema = 6;
 constexpr std::int64_t kApplicationId = 0x474C4F53;  // "GLOS"
 
 constexpr const char* kTables = R"sql(
@@ -159,9 +161,15 @@ CREATE TABLE latent_kind (  -- and found
 ) STRICT, WITHOUT ROWID;
 )sql";
 
+/// What schema 7 adds; a new file gets it too.
+constexpr const char* kSeventh = R"sql(
+CREATE INDEX cost_of_latent ON cost (hookpoint, latent);
+CREATE INDEX cost_of_call ON cost (call);
+)sql";
+
 /// What makes a file of schema i + 1 one of schema i + 2.
 constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {
-    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth, kSixth};
+    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth, kSixth, kSeventh};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -183,7 +191,13 @@ void check_owner(const Database& database) {
 }
 
 /// Requires: a version this gloss knows.
-void upgrade(Database& database) {
+void upgrade(Database& database, bool asked_to_read) {
+  const std::int64_t found = database.pragma("user_version");
+  if (asked_to_read && found < kReadableSchema)
+    fail_input(database.name(),
+               fmt::format("has schema {}, and what may only be read must have {} or {}", found, kReadableSchema,
+                           kSchemaVersion),
+               "open it once without --read-only, which brings it to the newest");
   if (database.pragma("user_version") == kSchemaVersion || database.read_only()) return;
   database.execute("BEGIN IMMEDIATE");
   // Another process may have done it meanwhile.
@@ -196,8 +210,8 @@ void upgrade(Database& database) {
 
 }  // namespace
 
-void prepare_schema(Database& database) {
-  if (is_empty(database)) {
+void prepare_schema(Database& database, bool asked_to_read) {
+  if (is_empty(database) && !asked_to_read) {
     database.execute("PRAGMA journal_mode = WAL");
     // Another process may be making the same file: look again once it is ours alone.
     database.execute("BEGIN IMMEDIATE");
@@ -207,13 +221,14 @@ void prepare_schema(Database& database) {
       database.execute(kFourth);
       database.execute(kFifth);
       database.execute(kSixth);
+      database.execute(kSeventh);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }
     database.execute("COMMIT");
   }
   check_owner(database);
-  upgrade(database);
+  upgrade(database, asked_to_read);
 }
 
 }  // namespace gloss::store

@@ -48,8 +48,9 @@ void check_whole(const std::filesystem::path& file, const Database& db) {
 
 }  // namespace
 
-Store::Impl::Impl(const std::filesystem::path& file, const StoreOptions& options) : db(file, options.busy_timeout_ms) {
-  prepare_schema(db);
+Store::Impl::Impl(const std::filesystem::path& file, const StoreOptions& options)
+    : db(file, options.busy_timeout_ms, options.read_only) {
+  prepare_schema(db, options.read_only);
   check_whole(file, db);
   // A commit survives the end of the process at once, and a power cut up to the last checkpoint, always consistent.
   db.execute("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000");

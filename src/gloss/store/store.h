@@ -79,6 +79,7 @@ struct CallRow {
 struct StoreOptions {
   std::uint32_t busy_timeout_ms = 5'000;  // how long to wait for another process's lock
   std::uint64_t max_bytes = 0;            // the file grows no further; 0 = as the disk allows
+  bool read_only = false;                 // it must be there, and is not changed; what would change it fails
 };
 
 /// Threads: one at a time. One process writes; others may read (WAL).

@@ -42,7 +42,7 @@ TEST(StoreFaults, ANewerSchemaIsRefused) {
   Outsider(folder.file()).execute("PRAGMA user_version = 8");
   EXPECT_THAT(
       message_of([&] { Store store(folder.file()); }),
-      AllOf(HasSubstr("has schema 8, this gloss knows up to 6"), HasSubstr("hint: it was written by a newer gloss")));
+      AllOf(HasSubstr("has schema 8, this gloss knows up to 7"), HasSubstr("hint: it was written by a newer gloss")));
 }
 
 TEST(StoreFaults, AFolderThatIsNotThereSaysSo) {

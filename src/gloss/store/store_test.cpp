@@ -380,7 +380,7 @@ TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
     store.put(fresh);
     EXPECT_EQ(store.find(fresh.hash)->probabilities, fresh.probabilities);
   }
-  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 6);
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 7);
 }
 
 TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
@@ -394,7 +394,28 @@ TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
   writer.execute("COMMIT");
   EXPECT_EQ(writer.execute("PRAGMA user_version"), 1);
   Store store(folder.file());
-  EXPECT_EQ(writer.execute("PRAGMA user_version"), 6);
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 7);
+}
+
+TEST(StoreToRead, IsNeitherMadeNorChanged) {
+  const TestFolder folder;
+  EXPECT_THROW(Store(folder.file(), {.read_only = true}), Error);
+  EXPECT_FALSE(std::filesystem::exists(folder.file()));
+  {
+    Store store(folder.file());
+    store.put_setting("kept", "yes");
+  }
+  Outsider(folder.file()).execute("DROP INDEX cost_of_latent; DROP INDEX cost_of_call; PRAGMA user_version = 6");
+  {
+    Store store(folder.file(), {.read_only = true});
+    EXPECT_EQ(store.setting("kept"), "yes");
+    EXPECT_THROW(store.put_setting("kept", "no"), Error);
+  }
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 6);
+  take_back_to_schema_1(folder.file());
+  EXPECT_THAT(message_of([&] { Store store(folder.file(), {.read_only = true}); }, ErrorKind::bad_input),
+              testing::HasSubstr("has schema 1, and what may only be read must have 6 or 7"));
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 1);
 }
 
 TEST(StoredReplies, AreCompressed) {
