@@ -18,7 +18,8 @@ std::vector<bool> latents_of(const index::Reader& reader, const std::string& hoo
   const std::optional<store::KindRow> row = store == nullptr ? std::nullopt : store->kind(hookpoint, name);
   if (!row)
     throw Error(ErrorKind::usage, "--latents", fmt::format("which latents of {} are {} is not known", hookpoint, name),
-                "gloss filter RUN tells it; kinds whose names end in -checked want --model and --sae there");
+                "gloss filter RUN tells it; kinds whose names end in -checked want --check there, input-score and "
+                "output-score --input-output");
   std::vector<bool> is(reader.latent_count(), false);
   for (const auto& [latent, value] : row->latents) {
     if (to_index(latent) >= is.size())
