@@ -8,13 +8,13 @@ Makes a run of the project's small model in a temporary folder. Without delphi i
 import importlib.machinery
 import importlib.util
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from unittest.mock import MagicMock
 
-ROOT = Path(__file__).resolve().parents[2]
+from small_run import cache_small, gloss
+
 WINDOW = 32
 # What delphi imports beside its loader, and the loader does not use.
 UNUSED = ["sparsify", "sparsify.data", "sparsify.utils", "faiss", "sentence_transformers", "blobfile", "vllm", "bitsandbytes",
@@ -26,11 +26,6 @@ def stand_in(name):
         module = MagicMock()
         module.__spec__ = importlib.machinery.ModuleSpec(name, None)
         sys.modules[name] = module
-
-
-def gloss(*arguments):
-    subprocess.run([str(ROOT / "build/gloss"), *map(str, arguments)], check=True, stderr=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL)
 
 
 def main():
@@ -47,9 +42,8 @@ def main():
     from safetensors import safe_open
 
     with tempfile.TemporaryDirectory() as folder:
-        run, out, small = Path(folder) / "run", Path(folder) / "out", ROOT / "small-model"
-        gloss("cache", run, "--model", small / "model", "--sae", small / "coder", "--text", small / "text.jsonl.zst", "--tokens",
-              "60k", "--ctx-len", "128", "--no-weights")
+        run, out = Path(folder) / "run", Path(folder) / "out"
+        cache_small(run, "--no-weights")
         gloss("explain", run, "--latents", "random:100", "--no-split-documents")
         gloss("export", run, out, "--format", "delphi", "--splits", "7")
         with safe_open(run / "latents/layers.2/index.safetensors", "numpy") as f:

@@ -8,18 +8,11 @@ Makes a run of the project's small model in a temporary folder. Without pandas i
 import importlib.util
 import json
 import math
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = ROOT / "small-model"
-
-
-def gloss(*arguments):
-    subprocess.run([str(ROOT / "build/gloss"), *map(str, arguments)], check=True, stderr=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL)
+from small_run import cache_small, gloss
 
 
 def main():
@@ -31,8 +24,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = folder / "run"
-        gloss("cache", run, "--model", SMALL / "model", "--sae", SMALL / "coder", "--text", SMALL / "text.jsonl.zst",
-              "--tokens", "60k", "--ctx-len", "128", "--no-weights")
+        cache_small(run, "--no-weights")
         gloss("explain", run, "--latents", "random:20")
         gloss("score", run)
         gloss("export", run, folder / "x.csv", "--format", "csv")

@@ -9,18 +9,11 @@ Makes a run of the project's small model in a temporary folder. Without the pack
 import gzip
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = ROOT / "small-model"
-
-
-def gloss(*arguments):
-    subprocess.run([str(ROOT / "build/gloss"), *map(str, arguments)], check=True, stderr=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL)
+from small_run import cache_small, gloss
 
 
 def rows(folder):
@@ -48,8 +41,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = folder / "run"
-        gloss("cache", run, "--model", SMALL / "model", "--sae", SMALL / "coder", "--text", SMALL / "text.jsonl.zst",
-              "--tokens", "60k", "--ctx-len", "128")
+        cache_small(run)
         gloss("explain", run, "--latents", "alive,random:20")
         gloss("export", run, folder / "np", "--format", "neuronpedia", "--model-name", "small")
         gloss("export", run, folder / "sd", "--format", "sae-dashboard", "--model-name", "small")
