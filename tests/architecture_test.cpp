@@ -13,9 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kOrder = {"base",  "formats",  "text",   "model",     "sparse",
-                                         "index", "examples", "llm",    "explain",   "score",
-                                         "store", "circuit",  "report", "dashboard", "app"};
+const std::vector<std::string> kOrder = {"base",     "formats",  "text",      "model", "sparse", "index",
+                                         "examples", "llm",      "explain",   "score", "store",  "circuit",
+                                         "report",   "exchange", "dashboard", "app"};
 // Modules that must not include these although they stand above them: libtorch stays where it is needed.
 const std::vector<std::string> kTorchModules = {"model", "sparse", "circuit"};
 
@@ -78,7 +78,7 @@ TEST(Architecture, TorchStaysInItsModulesAndOutOfTheirPublicHeaders) {
   }
 }
 
-TEST(Architecture, ArrowIsIncludedByOneFile) {
+TEST(Architecture, ArrowIsIncludedByItsFilesAlone) {
   for (const Include& include : all_includes(kSource)) {
     if (include.target.rfind("arrow/", 0) != 0 && include.target.rfind("parquet/", 0) != 0) continue;
     EXPECT_EQ(include.file.filename(), "parquet_arrow.cpp") << include.file << " includes " << include.target;

@@ -69,7 +69,7 @@ TEST(Explanations, GoOutComeBackUnderAnotherNameAndScoreTheSame) {
   EXPECT_THAT(run_gloss({"export", run, file, "--format", "jsonl"}).err, HasSubstr("is there already"));
   outcome = run_gloss({"import", run, file, "--format", "jsonl"});
   EXPECT_THAT(outcome.err, HasSubstr("8 were there already"));
-  outcome = run_gloss({"import", run, file, "--format", "jsonl", "--explainer", "theirs"});
+  outcome = run_gloss({"import", run, file, "--format", "jsonl", "--explainer", "theirs", "--no-scores"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("8 explanations by 'theirs'"));
   outcome = run_gloss({"score", run, "--explainer", "theirs", "--shuffled", "none", "--json"});
@@ -136,18 +136,32 @@ TEST(Csv, ATableGoesOutAndComesBackUnderAnotherName) {
   outcome = run_gloss({"import", run, file, "--format", "csv", "--explainer", "theirs"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("8 explanations by 'theirs'"));
+  EXPECT_THAT(outcome.err, HasSubstr("scores by the judge 'imported:pattern'"));
+  EXPECT_THAT(run_gloss({"import", run, file, "--format", "csv", "--explainer", "theirs"}).err,
+              HasSubstr("scores were there already"));
   ASSERT_EQ(run_gloss({"score", run, "--explainer", "theirs", "--shuffled", "none"}).code, 0);
-  // Scored by the same judge on the same windows, theirs have the rows of ours under another name.
+  // Scored by the same judge on the same windows, theirs have the rows of ours under another name, and so have those
+  // that came with the file.
   ASSERT_EQ(run_gloss({"export", run, again, "--format", "csv"}).code, 0);
-  std::string theirs;
+  std::string judged, imported;
   std::istringstream rows(content(again));
   for (std::string row; std::getline(rows, row);) {
     const auto at = row.find(",theirs,");
-    if (at == std::string::npos && row.rfind("hookpoint", 0) != 0) continue;
     if (at != std::string::npos) row.replace(at, 8, ",pattern,");
-    theirs += row + "\n";
+    const std::string judge = ",imported:pattern,";
+    const auto of_file = row.find(judge);
+    if (of_file != std::string::npos) row.replace(of_file, judge.size(), ",pattern,");
+    const bool heading = row.rfind("hookpoint", 0) == 0;
+    if (heading || (at != std::string::npos && of_file == std::string::npos)) judged += row + "\n";
+    if (heading || of_file != std::string::npos) imported += row + "\n";
   }
-  EXPECT_EQ(theirs, content(file));
+  EXPECT_EQ(judged, content(file));
+  EXPECT_EQ(imported, content(file));
+  ASSERT_EQ(run_gloss({"report", run}).code, 0);  // imported scores have no judgements
+  const Outcome parquet = run_gloss({"export", run, (folder.path() / "x.parquet").string(), "--format", "parquet"});
+  if (parquet.code != 0) {
+    EXPECT_THAT(parquet.err, HasSubstr("./setup --arrow"));
+  }
 }
 
 TEST(OpenAi, ExplanationsOfNeuronsAreTaken) {
@@ -166,9 +180,93 @@ TEST(OpenAi, ExplanationsOfNeuronsAreTaken) {
   Outcome outcome = run_gloss(import);
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("1 explanations by 'openai'"));
-  EXPECT_THAT(outcome.err, HasSubstr("not read: the scores"));
   EXPECT_THAT(run_gloss(import).err, HasSubstr("1 were there already"));
-  EXPECT_EQ(run_gloss({"export", run, file + "2", "--format", "openai"}).code, 2);  // not written yet
+}
+
+TEST(OpenAi, ARunIsWrittenAsNeuronRecordsAndResults) {
+  const TemporaryFolder folder("openai-out");
+  const std::string run = gloss::testing::copy_of_run(folder).string(), out = (folder.path() / "out").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "alive,random:3"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run, "--scorer", "simulation", "--shuffled", "none"}).code, 0);
+  const std::string lines = (folder.path() / "x.jsonl").string();
+  ASSERT_EQ(run_gloss({"export", run, lines, "--format", "jsonl"}).code, 0);
+  std::istringstream rows(content(lines));
+  std::string row, list;
+  std::vector<nlohmann::json> wanted;
+  while (std::getline(rows, row)) wanted.push_back(nlohmann::json::parse(row));
+  for (const auto& one : wanted) list += (list.empty() ? "" : ",") + one["latent"].dump();
+  const std::vector<std::string> command = {"export", run, out, "--format", "openai", "--latents", list};
+  const Outcome outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("3 neuron records and 3 files of explanations"));
+  EXPECT_EQ(run_gloss(command).code, 3);  // is there already
+  const std::string other = (folder.path() / "other").string();
+  fs::copy(gloss::testing::cached_run(), other, fs::copy_options::recursive);
+  for (const auto& one : wanted) {
+    const std::string name = one["latent"].dump();
+    const fs::path record_file = fs::path(out) / "collated-activations/2" / (name + ".json");
+    const fs::path results_file = fs::path(out) / "explanations/2" / (name + ".jsonl");
+    const auto record = nlohmann::json::parse(content(record_file));
+    const auto& strongest = record["most_positive_activation_records"][0];
+    double largest = 0;
+    for (const auto& value : strongest["activations"]) largest = std::max(largest, value.get<double>());
+    EXPECT_NEAR(largest, one["max_activation"].get<double>(), 1e-3 * largest);
+    EXPECT_EQ(strongest["tokens"].size(), strongest["activations"].size());
+    const Outcome import = run_gloss({"import", other, results_file.string(), "--format", "openai", "--hookpoint",
+                                      "layers.2", "--explainer", "pattern"});
+    ASSERT_EQ(import.code, 0) << import.err;
+  }
+  const std::string back = (folder.path() / "back.jsonl").string();
+  ASSERT_EQ(run_gloss({"export", other, back, "--format", "jsonl"}).code, 0);
+  std::istringstream again(content(back));
+  for (const auto& one : wanted) {
+    ASSERT_TRUE(std::getline(again, row));
+    const auto found = nlohmann::json::parse(row);
+    EXPECT_EQ(found["explanation"], one["explanation"]);
+    const auto& value = one["scores"][0]["score"]["value"];
+    if (value.is_null()) continue;  // a constant side has no correlation
+    EXPECT_EQ(found["scores"][0]["judge"], "imported:openai");
+    EXPECT_EQ(found["scores"][0]["score"]["value"], value);
+  }
+}
+
+TEST(SaeBench, AResultGoesOutAndComesBackWithTheSameCounts) {
+  const TemporaryFolder folder("saebench");
+  const std::string run = gloss::testing::copy_of_run(folder).string(), out = (folder.path() / "out").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "alive,random:5"}).code, 0);
+  EXPECT_THAT(run_gloss({"export", run, out, "--format", "saebench"}).err, HasSubstr("has no scores by detection"));
+  ASSERT_EQ(run_gloss({"score", run}).code, 0);
+  const Outcome outcome = run_gloss({"export", run, out, "--format", "saebench", "--sae-set", "small"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string file = out + "/autointerp/small_layers.2_eval_results.json";
+  const auto json = nlohmann::json::parse(content(file));
+  EXPECT_EQ(json["eval_result_unstructured"].size(), 5U);
+  const Outcome import =
+      run_gloss({"import", run, file, "--format", "saebench", "--hookpoint", "layers.2", "--explainer", "pattern"});
+  ASSERT_EQ(import.code, 0) << import.err;
+  EXPECT_THAT(import.err, HasSubstr("5 were there already"));
+  EXPECT_THAT(import.err, HasSubstr("5 scores were there already"));  // the same counts by the same judge
+}
+
+TEST(DelphiExplanations, AreTakenWithTheirJudgements) {
+  const TemporaryFolder folder("delphi-explanations");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const fs::path theirs = folder.path() / "theirs";
+  fs::create_directories(theirs / "explanations");
+  fs::create_directories(theirs / "scores/detection");
+  std::ofstream(theirs / "explanations/layers.2_latent5.txt") << "\"dogs\"";
+  std::ofstream(theirs / "scores/detection/layers.2_latent5.txt")
+      << R"([{"activating":true,"prediction":true,"distance":0},{"activating":false,"prediction":false,"distance":-1}])";
+  const Outcome outcome = run_gloss({"import", run, theirs.string(), "--format", "delphi-explanations"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("1 explanations by 'delphi'"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 scores by the judge 'imported:delphi'"));
+  const std::string lines = (folder.path() / "x.jsonl").string();
+  ASSERT_EQ(run_gloss({"export", run, lines, "--format", "jsonl"}).code, 0);
+  const auto kept = nlohmann::json::parse(content(lines));
+  EXPECT_EQ(kept["explanation"], "dogs");
+  EXPECT_EQ(kept["scores"][0]["tp"], 1);
+  EXPECT_EQ(kept["scores"][0]["tn"], 1);
 }
 
 /// The lines of a gzip file, parsed.

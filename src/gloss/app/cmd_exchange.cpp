@@ -4,16 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <span>
 #include <string_view>
 
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
 #include "gloss/app/exchange.h"
-#include "gloss/app/explanation_csv.h"
-#include "gloss/app/explanation_lines.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/statistics_stage.h"
@@ -22,8 +18,6 @@
 #include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
 #include "gloss/index/delphi_cache.h"
-#include "gloss/score/baselines.h"
-#include "gloss/store/store.h"
 #include "gloss/text/token_file.h"
 #include "gloss/text/tokenizer_source.h"
 
@@ -210,141 +204,15 @@ int import_delphi(const ExchangeOptions& o, Context& context) {
   return kDone;
 }
 
-/// Explanations of the chosen hookpoints as one file, by a function that writes its text and counts them.
-int export_explanations(const ExchangeOptions& o, Context& context, decltype(write_explanation_lines) write,
-                        std::string_view lost) {
-  const RunFolder run(o.run);
-  const std::vector<std::string> hookpoints = run.select_hookpoints(o.hookpoints);
-  must_not_be(o.other);
-  const store::Store store(run.results());
-  OutputFile file(o.other);
-  const std::size_t written = write(store, hookpoints, [&](std::string_view text) { file.write(text); });
-  file.commit();
-  context.reporter.info(fmt::format("{} explanations written to {}", written, o.other));
-  context.reporter.info(fmt::format("not in this format: {}", lost));
-  return kDone;
-}
-
-int export_lines(const ExchangeOptions& o, Context& context) {
-  return export_explanations(o, context, write_explanation_lines, "judgements, replies, baselines");
-}
-
-int export_csv(const ExchangeOptions& o, Context& context) {
-  return export_explanations(o, context, write_explanation_csv,
-                             "measures that not every scorer gives, judgements, replies, baselines");
-}
-
-/// Puts explanations of files into a run. What is there under the same name is not replaced.
-class Taking {
- public:
-  Taking(const ExchangeOptions& o, store::Store& store) : options_(o), store_(store), run_(o.run) {}
-
-  void take(const ExplanationLine& line) {
-    store::ExplanationRow row = line.row;
-    if (!options_.explainer.empty()) row.explainer = options_.explainer;
-    if (score::is_shuffled_name(row.explainer)) fail_input(line.where, "is a baseline of shuffled explanations");
-    const std::uint32_t latents = latents_of(row.hookpoint, line.where);
-    if (to_index(row.explanation.latent) >= latents)
-      fail_input(line.where, fmt::format("latent {}, but {} has latents 0 to {}", to_index(row.explanation.latent),
-                                         row.hookpoint, latents - 1));
-    const auto kept = store_.explanation(row.hookpoint, row.explanation.latent, row.explainer);
-    if (!kept) {
-      store_.put_explanation(row);
-      ++taken_[row.explainer];
-    } else if (kept->explanation.text == row.explanation.text && kept->explanation.program == row.explanation.program) {
-      ++same_;
-    } else {
-      fail_input(line.where,
-                 fmt::format("{} latent {} has another explanation by '{}' already", row.hookpoint,
-                             to_index(row.explanation.latent), row.explainer),
-                 "import them under a name of their own with --explainer NAME");
-    }
-  }
-  void tell(std::size_t left_out, Reporter& report) const {
-    for (const auto& [explainer, number] : taken_)
-      report.info(fmt::format("{} explanations by '{}'; gloss score {} --explainer '{}' judges them", number, explainer,
-                              options_.run, explainer));
-    if (same_ > 0) report.info(fmt::format("{} were there already", same_));
-    if (left_out > 0) report.warn(fmt::format("{} without a text are left out", left_out));
-  }
-
- private:
-  std::uint32_t latents_of(const std::string& hookpoint, const std::string& where) {
-    const auto known = latents_.find(hookpoint);
-    if (known != latents_.end()) return known->second;
-    const std::vector<std::string> names = run_.hookpoints();
-    if (std::find(names.begin(), names.end(), hookpoint) == names.end())
-      fail_input(where, fmt::format("hookpoint '{}', and the run has {}", hookpoint, fmt::join(names, ", ")));
-    return latents_.emplace(hookpoint, index::Reader::open(run_.index(hookpoint)).latent_count()).first->second;
-  }
-
-  const ExchangeOptions& options_;
-  store::Store& store_;
-  RunFolder run_;
-  std::map<std::string, std::uint32_t> latents_;
-  std::map<std::string, std::uint64_t> taken_;
-  std::uint64_t same_ = 0;
-};
-
-/// All files or, at the first fault, nothing of them.
-int import_explanations(const ExchangeOptions& o, Context& context,
-                        const std::function<std::size_t(const fs::path& file, const TakeLine& take)>& read) {
-  const RunFolder run(o.run);
-  run.hookpoints();  // tells what to do when there is no cache yet
-  store::Store store(run.results());
-  Taking taking(o, store);
-  std::size_t left_out = 0;
-  store::Store::Transaction transaction(store);
-  for (const std::string& file : o.files)
-    left_out += read(file, [&](const ExplanationLine& line) { taking.take(line); });
-  transaction.commit();
-  taking.tell(left_out, context.reporter);
-  return kDone;
-}
-
-int import_lines(const ExchangeOptions& o, Context& context) {
-  return import_explanations(o, context, each_explanation_line);
-}
-
-int import_csv(const ExchangeOptions& o, Context& context) {
-  if (o.hookpoints.size() > 1)
-    throw Error(ErrorKind::usage, "", "--format csv takes one --hookpoint, for tables that name none");
-  const CsvDefaults defaults{o.hookpoints.empty() ? std::string() : o.hookpoints.front(), o.explainer};
-  return import_explanations(o, context, [&](const fs::path& file, const TakeLine& take) {
-    return each_csv_explanation(file, defaults, take);
-  });
-}
-
-/// The hookpoint whose latents the files' are, which they name in their own way.
-const std::string& only_hookpoint(const ExchangeOptions& o) {
-  if (o.hookpoints.size() != 1)
-    throw Error(ErrorKind::usage, "", fmt::format("--format {} names latents by its own layers", o.format),
-                "say whose latents they are with --hookpoint HOOKPOINT, one at a time");
-  return o.hookpoints.front();
-}
-
-int import_neuronpedia(const ExchangeOptions& o, Context& context) {
-  const std::string& hookpoint = only_hookpoint(o);
-  return import_explanations(o, context, [&](const fs::path& file, const TakeLine& take) {
-    return each_neuronpedia_line(file, hookpoint, take);
-  });
-}
-
-int import_openai(const ExchangeOptions& o, Context& context) {
-  const std::string& hookpoint = only_hookpoint(o);
-  const int code = import_explanations(
-      o, context, [&](const fs::path& file, const TakeLine& take) { return each_openai_line(file, hookpoint, take); });
-  context.reporter.info(
-      "not read: the scores and simulations of these files; gloss score judges the explanations anew");
-  return code;
-}
-
-constexpr std::array<FormatRow, 6> kFormats{{{"csv", export_csv, import_csv},
+constexpr std::array<FormatRow, 9> kFormats{{{"csv", export_csv, import_csv},
                                              {"delphi", export_delphi, import_delphi},
+                                             {"delphi-explanations", nullptr, import_delphi_explanations},
                                              {"jsonl", export_lines, import_lines},
                                              {"neuronpedia", export_neuronpedia, import_neuronpedia},
-                                             {"openai", nullptr, import_openai},
-                                             {"sae-dashboard", export_sae_dashboard, nullptr}}};
+                                             {"openai", export_openai, import_openai},
+                                             {"parquet", export_parquet, import_parquet},
+                                             {"sae-dashboard", export_sae_dashboard, nullptr},
+                                             {"saebench", export_saebench, import_saebench}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
   std::vector<std::string> known;
@@ -362,24 +230,29 @@ Runner setup_export(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
   cli.add_option("run", o->run, "run folder with a finished cache; for sae-dashboard also one of its files")
       ->required();
-  cli.add_option("out", o->other, "folder (delphi, neuronpedia, sae-dashboard) or file to write; nothing is replaced")
+  cli.add_option("out", o->other,
+                 "folder (delphi, neuronpedia, openai, sae-dashboard, saebench) or file to write; nothing is replaced")
       ->required();
   cli.add_option(
          "--format", o->format,
          "csv: explanations with their scores as a table; delphi: its activation cache, latents/HOOKPOINT in the "
          "folder; jsonl: explanations with their scores, one a "
-         "line; neuronpedia: its bulk files, v1/MODEL/LAYER-SET in the folder; sae-dashboard: its batch-N.json, "
-         "HOOKPOINT/batch-N.json in the folder")
+         "line; neuronpedia: its bulk files, v1/MODEL/LAYER-SET in the folder; openai: the neuron explainer's "
+         "explanations/LAYER/LATENT.jsonl and collated-activations; parquet: the table of csv, where gloss is built "
+         "with Apache Arrow; sae-dashboard: its batch-N.json, HOOKPOINT/batch-N.json in the folder; saebench: its "
+         "autointerp result, autointerp/SET_HOOKPOINT_eval_results.json in the folder")
       ->required();
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all of the run by default");
-  cli.add_option("--latents", o->latents, std::string("for neuronpedia and sae-dashboard: ") + kLatentsHelp);
+  cli.add_option("--latents", o->latents, std::string("for neuronpedia, openai and sae-dashboard: ") + kLatentsHelp);
   cli.add_option("--sae-set", o->sae_set,
-                 "for neuronpedia and sae-dashboard: name of the set of coders, of which a layer has one");
+                 "for neuronpedia, sae-dashboard and saebench: name of the set of coders, of which a layer has one");
+  cli.add_option("--explainer", o->explainer, "for saebench: whose explanations, when several were judged");
+  cli.add_option("--judge", o->judge, "for saebench: whose judgements, when several judged");
   cli.add_option("--creator", o->creator, "for neuronpedia: the account there whose rows they are");
   cli.add_option("--splits", o->splits, "for delphi: files a hookpoint, delphi's n_splits")
       ->check(CLI::Range(1, 100'000));
   cli.add_option("--model-name", o->model_name,
-                 "for delphi, what it loads the tokenizer by; for neuronpedia and sae-dashboard, the model's id; by "
+                 "for delphi, what it loads the tokenizer by; for the others, the model's id; by "
                  "default the name "
                  "of the model's folder");
   add_seed(cli, o->common);
@@ -389,16 +262,21 @@ Runner setup_export(CLI::App& cli) {
 Runner setup_import(CLI::App& cli) {
   auto o = std::make_shared<ExchangeOptions>();
   cli.add_option("run", o->run, "run folder to make, or to add a hookpoint to")->required();
-  cli.add_option("from", o->files,
-                 "for delphi: its results folder, its latents folder, or one hookpoint's; else files, .gz or not")
+  cli.add_option(
+         "from", o->files,
+         "for delphi: its results folder, its latents folder, or one hookpoint's; for delphi-explanations: its results "
+         "folder; else files, .gz or not")
       ->required();
   cli.add_option(
          "--format", o->format,
          "csv: a table whose first row names hookpoint, latent, explainer and explanation (.tsv with tabs); delphi: "
-         "its activation cache; jsonl: explanations as gloss export writes them; neuronpedia: its bulk files "
-         "explanations/batch-N.jsonl.gz; openai: its explanations/LAYER/NEURON.jsonl")
+         "its activation cache; delphi-explanations: its explanations and scores; jsonl: explanations as gloss export "
+         "writes them; neuronpedia: its bulk files explanations/batch-N.jsonl.gz; openai: its "
+         "explanations/LAYER/NEURON.jsonl; parquet: the table of csv, where gloss is built with Apache Arrow; "
+         "saebench: its autointerp result")
       ->required();
   cli.add_option("--explainer", o->explainer, "name of the explanations; by default what the file says");
+  cli.add_flag("--no-scores", o->no_scores, "leave out the scores that the files give their explanations");
   cli.add_option("--tokenizer", o->tokenizer, "folder of the model or tokenizer whose tokens they are");
   cli.add_option("--hookpoint", o->hookpoints, "hookpoint; all that are there by default");
   add_quantity(cli, "--memory", o->memory, "memory of the sort, in bytes");

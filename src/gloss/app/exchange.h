@@ -15,11 +15,12 @@ namespace gloss::app {
 
 struct ExchangeOptions {
   CommonOptions common;
-  std::string run, other, format, tokenizer, model_name, explainer;
+  std::string run, other, format, tokenizer, model_name, explainer, judge;
   std::string latents = "alive", sae_set = "gloss";
   std::string creator = "clkht01d40000jv08hvalcvly";  // the account of Neuronpedia's own bulk imports
   std::vector<std::string> files;                     // to import
   std::vector<std::string> hookpoints;
+  bool no_scores = false;  // to import explanations alone
   std::uint32_t splits = 5;
   std::uint64_t memory = std::uint64_t{1} << 30;
 };
@@ -29,8 +30,22 @@ int export_sae_dashboard(const ExchangeOptions& o, Context& context);
 /// Neuronpedia's bulk files, a folder a hookpoint.
 int export_neuronpedia(const ExchangeOptions& o, Context& context);
 
-/// The first number in a hookpoint's name: layers.5.mlp has 5. Errors: bad_input when there is none.
-std::uint32_t layer_of(const std::string& hookpoint);
+/// Explanations with their scores, in one file or in one of each latent.
+int export_lines(const ExchangeOptions& o, Context& context);
+int export_csv(const ExchangeOptions& o, Context& context);
+int export_parquet(const ExchangeOptions& o, Context& context);
+int export_openai(const ExchangeOptions& o, Context& context);
+int export_saebench(const ExchangeOptions& o, Context& context);
+
+/// Explanations and scores of others into a run: all of the files or, at the first fault, nothing of them.
+int import_lines(const ExchangeOptions& o, Context& context);
+int import_csv(const ExchangeOptions& o, Context& context);
+int import_parquet(const ExchangeOptions& o, Context& context);
+int import_neuronpedia(const ExchangeOptions& o, Context& context);
+int import_openai(const ExchangeOptions& o, Context& context);
+int import_saebench(const ExchangeOptions& o, Context& context);
+int import_delphi_explanations(const ExchangeOptions& o, Context& context);
+
 /// "" when it is not there.
 std::string value_of(const std::map<std::string, std::string>& metadata, const std::string& key);
 /// Errors: bad_input when something is there: nothing is replaced.

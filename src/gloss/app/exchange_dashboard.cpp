@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
 #include "gloss/examples/sae_dashboard.h"
+#include "gloss/exchange/given_explanation.h"
 #include "gloss/formats/safetensors.h"
 #include "gloss/store/store.h"
 
@@ -48,7 +48,7 @@ void export_hookpoint(const ExchangeOptions& o, const RunData& data, const std::
   origin.model_id = o.model_name.empty() ? value_of(reader.metadata(), "model") : o.model_name;
   origin.sae_set = o.sae_set;
   origin.dataset = value_of(formats::SafeTensors::open(data.run.tokens()).metadata(), "text");
-  origin.layer = layer_of(hookpoint);
+  origin.layer = exchange::layer_of(hookpoint);
   origin.prompts = data.tokens.context_count();
   origin.tokens_in_prompt = data.tokens.ctx_len();
   examples::PageOptions options;
@@ -72,15 +72,6 @@ void export_hookpoint(const ExchangeOptions& o, const RunData& data, const std::
 }
 
 }  // namespace
-
-std::uint32_t layer_of(const std::string& hookpoint) {
-  const std::size_t digit = hookpoint.find_first_of("0123456789");
-  std::uint32_t layer = 0;
-  if (digit == std::string::npos ||
-      std::from_chars(hookpoint.data() + digit, hookpoint.data() + hookpoint.size(), layer).ec != std::errc{})
-    fail_input(hookpoint, "has no number of a layer, and the format wants one", "leave it out with --hookpoint");
-  return layer;
-}
 
 std::string value_of(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const auto found = metadata.find(key);
@@ -107,7 +98,7 @@ int export_sae_dashboard(const ExchangeOptions& o, Context& context) {
   const std::vector<std::string> hookpoints = data.run.select_hookpoints(o.hookpoints);
   for (const std::string& hookpoint : hookpoints) {  // all faults of form show before the work
     must_not_be(fs::path(o.other) / hookpoint);
-    layer_of(hookpoint);
+    exchange::layer_of(hookpoint);
   }
   for (const std::string& hookpoint : hookpoints) {
     try {

@@ -21,6 +21,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
 #include "gloss/examples/latent_page.h"
+#include "gloss/exchange/given_explanation.h"
 #include "gloss/formats/gzip_text.h"
 #include "gloss/formats/safetensors.h"
 #include "gloss/score/baselines.h"
@@ -207,7 +208,7 @@ Origin origin_of(const ExchangeOptions& o, const RunData& data, const index::Rea
   const std::string model = o.model_name.empty() ? value_of(reader.metadata(), "model") : o.model_name;
   origin.model = id_of(model, "the model's id");
   origin.set = id_of(o.sae_set, "the name of a set");
-  origin.source = fmt::format("{}-{}", layer_of(reader.hookpoint()), origin.set);
+  origin.source = fmt::format("{}-{}", exchange::layer_of(reader.hookpoint()), origin.set);
   origin.creator = o.creator;
   origin.created = time_of(data.run.index(reader.hookpoint()));
   origin.dataset = value_of(formats::SafeTensors::open(data.run.tokens()).metadata(), "text");
@@ -294,7 +295,7 @@ void export_hookpoint(const ExchangeOptions& o, const RunData& data, const store
   const std::vector<LatentId> latents = chosen_latents(o, data.run, reader);
   if (latents.empty()) fail_input(hookpoint, fmt::format("has none of the latents {}", o.latents));
   const Origin origin = origin_of(o, data, reader);
-  const Json hook = hook_name(hookpoint, layer_of(hookpoint));
+  const Json hook = hook_name(hookpoint, exchange::layer_of(hookpoint));
   const fs::path folder = fs::path(o.other) / "v1" / origin.model / origin.source;
   Batches features(folder / "features"), activations(folder / "activations");
   examples::PageOptions options;

@@ -1,6 +1,8 @@
 #include "gloss/examples/latent_page.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <numeric>
 #include <span>
 
@@ -46,13 +48,15 @@ class Sequences {
   Sequences(const index::Firings& firings, const text::TokenFile& tokens, const text::Tokenizer& tokenizer)
       : firings_(firings), tokens_(tokens), tokenizer_(tokenizer) {}
 
-  PageSequence make(std::size_t firing) const {
-    PageSequence sequence;
+  /// Of a firing's context, shown for that token.
+  PageSequence of_firing(std::size_t firing) const {
     const std::uint32_t position = firings_.position[firing];
-    const std::uint32_t context = position / tokens_.ctx_len();
+    return of_token(position / tokens_.ctx_len(), position % tokens_.ctx_len());
+  }
+  PageSequence of_token(std::uint32_t context, std::size_t own) const {
+    PageSequence sequence;
     const std::span<const TokenId> ids = tokens_.context(context);
     const std::vector<float> activation = activations_in(firings_, context * tokens_.ctx_len(), tokens_.ctx_len());
-    const std::size_t own = position % tokens_.ctx_len();
     std::size_t begin = 0;
     while (begin < own && is_special(ids[begin])) ++begin;
     for (std::size_t i = begin; i < ids.size(); ++i) {
@@ -97,7 +101,7 @@ LatentPage latent_page(const index::Reader& reader, const text::TokenFile& token
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] > values[b]; });
   for (std::size_t r = 0; r < std::min<std::size_t>(options.top, order.size()); ++r) {
-    page.sequences.push_back(sequences.make(order[r]));
+    page.sequences.push_back(sequences.of_firing(order[r]));
     page.sequences.back().bin_max = page.max;
   }
   Random random = Random::for_latent(options.seed, reader.hookpoint(), latent, "page-intervals");
@@ -110,7 +114,7 @@ LatentPage latent_page(const index::Reader& reader, const text::TokenFile& token
     const auto inside = static_cast<std::uint64_t>(to - from);
     const double silent = i == 1 ? all_tokens - static_cast<double>(values.size()) : 0.0;
     for (const std::uint64_t chosen : random.sample(inside, options.each)) {
-      PageSequence sequence = sequences.make(from[static_cast<std::ptrdiff_t>(chosen)]);
+      PageSequence sequence = sequences.of_firing(from[static_cast<std::ptrdiff_t>(chosen)]);
       sequence.bin_min = low;
       sequence.bin_max = high;
       sequence.bin_contains = (static_cast<double>(inside) + silent) / all_tokens;
@@ -118,6 +122,48 @@ LatentPage latent_page(const index::Reader& reader, const text::TokenFile& token
     }
   }
   return page;
+}
+
+LatentContexts latent_contexts(const index::Reader& reader, const text::TokenFile& tokens,
+                               const text::Tokenizer& tokenizer, LatentId latent, std::uint32_t count,
+                               std::uint64_t seed) {
+  ActiveWindows active(reader, tokens.ctx_len());
+  active.find(latent);
+  const Sequences sequences(active.firings(), tokens, tokenizer);
+  const auto of_context = [&](std::uint32_t context) {
+    PageSequence sequence = sequences.of_token(context, tokens.ctx_len() - 1);
+    sequence.at = -1;
+    return sequence;
+  };
+  LatentContexts contexts;
+  std::vector<std::uint32_t> starts;
+  active.rank(starts);
+  starts.resize(std::min<std::size_t>(starts.size(), count));
+  for (const std::uint32_t start : starts) contexts.strongest.push_back(of_context(start / tokens.ctx_len()));
+  Random random = Random::for_latent(seed, reader.hookpoint(), latent, "record-contexts");
+  for (const std::uint64_t context : random.sample(tokens.context_count(), count))
+    contexts.random.push_back(of_context(static_cast<std::uint32_t>(context)));
+
+  const auto n = static_cast<double>(reader.token_count() - reader.excluded_token_count());
+  const index::Firings& firings = active.firings();
+  double sum = 0;
+  for (std::size_t i = 0; i < firings.size(); ++i) sum += double{firings.value(i)};
+  contexts.mean = sum / n;
+  const double silent = n - static_cast<double>(firings.size());
+  std::array<double, 5> central{};  // sums of powers of the distance from the mean
+  const auto add = [&](double value, double times) {
+    double power = times;
+    for (double& moment : central) {
+      moment += power;
+      power *= value - contexts.mean;
+    }
+  };
+  add(0.0, silent);
+  for (std::size_t i = 0; i < firings.size(); ++i) add(double{firings.value(i)}, 1.0);
+  contexts.variance = central[2] / n;
+  contexts.skewness = central[3] / n / std::pow(contexts.variance, 1.5);
+  contexts.kurtosis = central[4] / n / (contexts.variance * contexts.variance);
+  return contexts;
 }
 
 }  // namespace gloss::examples

@@ -50,4 +50,16 @@ struct PageOptions {
 LatentPage latent_page(const index::Reader& reader, const text::TokenFile& tokens, const text::Tokenizer& tokenizer,
                        const index::LatentWeightsReader* weights, LatentId latent, const PageOptions& options);
 
+/// Whole contexts of one latent, and the moments of its activations over all tokens that are not special, silent ones
+/// as 0: skewness and kurtosis are the third and fourth standardized central moments (a normal one has kurtosis 3), NaN
+/// where the variance is 0.
+struct LatentContexts {
+  std::vector<PageSequence> strongest, random;  // by their largest activation; whatever the latent does
+  double mean = 0, variance = 0, skewness = 0, kurtosis = 0;
+};
+/// At most `count` of each, those at random without regard to the strongest. Requires and errors: as latent_page().
+LatentContexts latent_contexts(const index::Reader& reader, const text::TokenFile& tokens,
+                               const text::Tokenizer& tokenizer, LatentId latent, std::uint32_t count,
+                               std::uint64_t seed);
+
 }  // namespace gloss::examples

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -63,6 +64,25 @@ TEST(LatentPage, IntervalsAreOfEqualWidthAndTheLowestCountsTheSilentTokens) {
   EXPECT_DOUBLE_EQ(p.sequences[2].bin_contains, 1.0 / 20.0);
   EXPECT_DOUBLE_EQ(p.sequences[4].bin_min, 0.0);
   EXPECT_DOUBLE_EQ(p.sequences[4].bin_contains, 18.0 / 20.0);
+}
+
+TEST(LatentContexts, AreTheStrongestAndSomeAtRandomWithTheMomentsOfAllTokens) {
+  const auto run =
+      testing::make_run({{0, 1, 1.0F}, {0, 4, 4.0F}, {0, 10, 3.5F}, {0, 11, 0.5F}}, testing::documents_of(5, 1), 4, 2);
+  const LatentContexts c = latent_contexts(run.reader, run.tokens, letters(), LatentId{0}, 4, 1);
+  ASSERT_THAT(c.strongest, SizeIs(3));  // two firings of one context are one
+  EXPECT_THAT(c.strongest[0].tokens, ElementsAre("e", "f", "g", "h"));
+  EXPECT_THAT(c.strongest[1].values, ElementsAre(0, 0, 3.5, 0.5));
+  EXPECT_THAT(c.strongest[2].values, ElementsAre(0, 1, 0, 0));
+  EXPECT_THAT(c.random, SizeIs(4));
+  // Of 20 tokens, 16 of them silent: the mean of the squares is 1.475, of the cubes 5.4.
+  EXPECT_NEAR(c.mean, 0.45, 1e-12);
+  EXPECT_NEAR(c.variance, 1.475 - 0.45 * 0.45, 1e-12);
+  EXPECT_NEAR(c.skewness, (5.4 - 3 * 0.45 * 1.475 + 2 * 0.45 * 0.45 * 0.45) / std::pow(1.2725, 1.5), 1e-12);
+  const LatentContexts dead = latent_contexts(run.reader, run.tokens, letters(), LatentId{1}, 4, 1);
+  EXPECT_THAT(dead.strongest, SizeIs(0));
+  EXPECT_EQ(dead.variance, 0.0);
+  EXPECT_TRUE(std::isnan(dead.kurtosis));
 }
 
 TEST(LatentPage, ADeadLatentHasNothingToShow) {

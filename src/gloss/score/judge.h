@@ -54,6 +54,8 @@ struct Headline {
   double chance = 0.5;  // what guessing gives; of generation: the share in which others of the same density fire
 };
 Headline headline(std::string_view scorer, const LatentScore& score);
+/// Puts that number where headline() finds it; generation's chance stays with the counts.
+void set_headline(std::string_view scorer, LatentScore& score, const Interval& value);
 /// Whether a judgement's probability is that of yes: not of choices, where it is that of the right answer, of rankings
 /// of experiments or simulation.
 bool has_probabilities(std::string_view scorer);

@@ -54,6 +54,8 @@ Interval balanced_accuracy(const Interval& recall, const Interval& specificity);
 /// The counts and everything that follows from them. Judgements of quantiles above `quantiles` count, but in no
 /// quantile.
 LatentScore summarize(LatentId latent, std::span<const Judgement> judgements, std::uint32_t quantiles);
+/// Recall, specificity, precision, balanced accuracy and F1 of the counts that `score` has.
+void add_rates(LatentScore& score);
 /// Area under the ROC curve, P(p+ > p-) + P(p+ = p-) / 2; NaN when a side is missing or an answer has no probability.
 double auc(std::span<const Judgement> judgements);
 /// Mean over latents with a bootstrap 95 % interval, latents as clusters; NaN values are left out. 2,000 resamples up

@@ -234,6 +234,25 @@ Headline headline(std::string_view scorer, const LatentScore& score) {
   return {"balanced accuracy", score.balanced_accuracy};
 }
 
+void set_headline(std::string_view scorer, LatentScore& score, const Interval& value) {
+  const Row* row = find_row(scorer);
+  const auto set_measure = [&](std::string_view name) {
+    std::erase_if(score.measures, [&](const Measure& m) { return m.name == name; });
+    if (!std::isnan(value.value)) score.measures.push_back({std::string(name), value});
+  };
+  if (row != nullptr && row->ranking) {
+    score.auc = value.value;
+  } else if (row != nullptr && (row->choice || row == &row_of(Scorer::generation))) {
+    score.recall = value;
+  } else if (row == &row_of(Scorer::intervention)) {
+    set_measure(kGain);
+  } else if (row == &row_of(Scorer::simulation)) {
+    set_measure(kCorrelation);
+  } else {
+    score.balanced_accuracy = value;
+  }
+}
+
 bool has_probabilities(std::string_view scorer) {
   const Row* row = find_row(scorer);
   return row == nullptr || is_balanced(static_cast<Scorer>(row - kRows.data()));

@@ -109,6 +109,16 @@ double auc(std::span<const Judgement> judgements) {
   return wins / (static_cast<double>(positives) * static_cast<double>(negatives));
 }
 
+void add_rates(LatentScore& score) {
+  const std::uint64_t tp = score.tp, fp = score.fp;
+  score.recall = wilson(tp, tp + score.fn);
+  score.specificity = wilson(score.tn, score.tn + fp);
+  score.precision = wilson(tp, tp + fp);
+  score.balanced_accuracy = balanced_accuracy(score.recall, score.specificity);
+  const std::uint64_t f1_denominator = 2 * tp + fp + score.fn;
+  score.f1 = f1_denominator == 0 ? kNaN : static_cast<double>(2 * tp) / static_cast<double>(f1_denominator);
+}
+
 LatentScore summarize(LatentId latent, std::span<const Judgement> judgements, std::uint32_t quantiles) {
   LatentScore score;
   score.latent = latent;
@@ -120,14 +130,7 @@ LatentScore summarize(LatentId latent, std::span<const Judgement> judgements, st
     yes += j.verdict == Verdict::yes ? 1 : 0;
     ++answered;
   }
-  const std::uint64_t tp = score.tp;
-  const std::uint64_t fp = score.fp;
-  score.recall = wilson(tp, tp + score.fn);
-  score.specificity = wilson(score.tn, score.tn + fp);
-  score.precision = wilson(tp, tp + fp);
-  score.balanced_accuracy = balanced_accuracy(score.recall, score.specificity);
-  const std::uint64_t f1_denominator = 2 * tp + fp + score.fn;
-  score.f1 = f1_denominator == 0 ? kNaN : static_cast<double>(2 * tp) / static_cast<double>(f1_denominator);
+  add_rates(score);
   score.auc = auc(judgements);
   for (const auto& [yes, answered] : per_quantile) score.per_quantile.push_back(wilson(yes, answered));
   return score;

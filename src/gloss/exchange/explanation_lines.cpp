@@ -1,56 +1,24 @@
-#include "gloss/app/explanation_lines.h"
+#include "gloss/exchange/explanation_lines.h"
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <tuple>
+#include <utility>
 
-#include "gloss/app/exchange.h"
 #include "gloss/base/error.h"
-#include "gloss/base/mapped_file.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/report/summary.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
-#include "gloss/text/byte_source.h"
 
-namespace gloss::app {
+namespace gloss::exchange {
 namespace {
 
 using Json = nlohmann::json;
 using Ordered = nlohmann::ordered_json;
-
-constexpr std::uint64_t kMostLatents = std::numeric_limits<std::uint32_t>::max();
-
-void each_line(const std::filesystem::path& file,
-               const std::function<void(const Json&, const std::string& where)>& take) {
-  const auto packing = file.extension() == ".gz" ? text::Packing::gzip : text::Packing::none;
-  text::LineReader lines(text::open_source(MappedFile::open(file), packing), file.string());
-  while (const auto line = lines.next()) {
-    if (line->find_first_not_of(" \t") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}: line {}", file.string(), lines.line());
-    take(formats::parse_json(*line, where), where);
-  }
-}
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
-
-/// A number, or its digits as text.
-LatentId latent_of(const Json& value, const std::string& where) {
-  std::uint64_t number = kMostLatents + 1;
-  if (value.is_number_unsigned()) number = value.get<std::uint64_t>();
-  if (value.is_string()) {
-    const auto& text = value.get_ref<const std::string&>();
-    const char* end = text.data() + text.size();
-    if (text.empty() || std::from_chars(text.data(), end, number).ptr != end) number = kMostLatents + 1;
-  }
-  if (number > kMostLatents) fail_input(where, fmt::format("{} is not a latent's number", value.dump()));
-  return LatentId{static_cast<std::uint32_t>(number)};
-}
 
 Ordered score_json(const store::ScoreRow& row) {
   const score::LatentScore& s = row.score;
@@ -66,78 +34,94 @@ Ordered score_json(const store::ScoreRow& row) {
                   {"failed", s.failed}};
   if (!std::isnan(s.f1)) json["f1"] = s.f1;
   if (!std::isnan(s.auc)) json["auc"] = s.auc;
+  for (const score::Interval& part : s.per_quantile)
+    json["per_decile"].emplace_back(report::interval_json(part, "value"));
   for (const score::Measure& m : s.measures) json["measures"][m.name] = report::interval_json(m.value, "value");
   return json;
 }
 
+double real_of(const Json& json, std::string_view key, const std::string& where) {
+  return formats::Fields(json, where).number(key, std::numeric_limits<double>::quiet_NaN());
+}
+
+score::Interval interval_of(const Json& json, const std::string& where) {
+  return {real_of(json, "value", where), real_of(json, "low", where), real_of(json, "high", where)};
+}
+
+GivenScore score_of(const Json& json, const std::string& where) {
+  const formats::Fields fields(json, where);
+  GivenScore given{fields.string("scorer"), fields.string("judge"), {}};
+  score::LatentScore& s = given.score;
+  const auto count = [&](std::string_view key) {
+    return static_cast<std::uint32_t>(fields.integer(key, 0, std::numeric_limits<std::uint32_t>::max(), 0));
+  };
+  s.tp = count("tp");
+  s.fp = count("fp");
+  s.tn = count("tn");
+  s.fn = count("fn");
+  s.failed = count("failed");
+  score::add_rates(s);
+  s.auc = real_of(json, "auc", where);
+  if (fields.has("measures")) {
+    for (const auto& [name, value] : fields.at("measures").items())
+      s.measures.push_back({name, interval_of(value, fmt::format("{}: measure {}", where, name))});
+  }
+  if (fields.has("per_decile")) {
+    for (const Json& part : fields.at("per_decile"))
+      s.per_quantile.push_back(interval_of(part, where + ": per_decile"));
+  }
+  if (fields.has("score")) score::set_headline(given.scorer, s, interval_of(fields.at("score"), where + ": score"));
+  return given;
+}
+
 }  // namespace
 
-std::size_t each_explanation_line(const std::filesystem::path& file, const TakeLine& take) {
-  std::size_t failed = 0;
-  each_line(file, [&](const Json& json, const std::string& where) {
+LeftOut each_explanation_line(const std::filesystem::path& file, const TakeExplanation& take) {
+  LeftOut left_out;
+  each_json_line(file, [&](const Json& json, const std::string& where) {
     const formats::Fields fields(json, where);
-    ExplanationLine line{{fields.string("hookpoint"), fields.string("explainer"), {}}, where};
+    GivenExplanation line{{fields.string("hookpoint"), fields.string("explainer"), {}}, where};
     explain::Explanation& e = line.row.explanation;
     e.latent = latent_of(fields.at("latent"), where);
     e.failure = fields.string("failure", "");
     e.text = fields.string("explanation", "");
     e.program = fields.string("program", "");
     if (!e.ok()) {
-      ++failed;
+      ++left_out.explanations;
       return;
     }
     if (is_blank(e.text)) fail_input(where, "the explanation is empty");
+    if (fields.has("scores")) {
+      const Json& scores = fields.at("scores");
+      if (!scores.is_array()) fail_input(where, fmt::format("'scores' is {}, wanted a list", scores.type_name()));
+      for (std::size_t i = 0; i < scores.size(); ++i) {
+        const std::string place = fmt::format("{}: scores {}", where, i);
+        if (!add_score(line, score_of(scores[i], place), place)) ++left_out.scores;
+      }
+    }
     take(line);
   });
-  return failed;
+  return left_out;
 }
 
-std::size_t each_neuronpedia_line(const std::filesystem::path& file, std::string_view hookpoint, const TakeLine& take) {
-  std::size_t empty = 0;
-  each_line(file, [&](const Json& json, const std::string& where) {
+LeftOut each_neuronpedia_line(const std::filesystem::path& file, std::string_view hookpoint,
+                              const TakeExplanation& take) {
+  LeftOut left_out;
+  each_json_line(file, [&](const Json& json, const std::string& where) {
     const formats::Fields fields(json, where);
     std::string explainer = "neuronpedia:" + fields.string("typeName", "unknown");
     const std::string model = fields.string("explanationModelName", "");
     if (!model.empty()) explainer += ":" + model;
-    ExplanationLine line{{std::string(hookpoint), std::move(explainer), {}}, where};
+    GivenExplanation line{{std::string(hookpoint), std::move(explainer), {}}, where};
     line.row.explanation.latent = latent_of(fields.at("index"), where);
     line.row.explanation.text = fields.string("description");
     if (is_blank(line.row.explanation.text)) {
-      ++empty;
+      ++left_out.explanations;
       return;
     }
     take(line);
   });
-  return empty;
-}
-
-std::size_t each_openai_line(const std::filesystem::path& file, const std::string& hookpoint, const TakeLine& take) {
-  const std::uint32_t layer = layer_of(hookpoint);
-  std::size_t empty = 0;
-  each_line(file, [&](const Json& json, const std::string& where) {
-    const formats::Fields fields(json, where);
-    const formats::Fields neuron(fields.at("neuron_id"), where + ": neuron_id");
-    const std::uint64_t found = neuron.integer("layer_index", 0, kMostLatents);
-    if (found != layer)
-      fail_input(neuron.where(), fmt::format("layer_index {}, wanted {} because of {}", found, layer, hookpoint),
-                 "name the hookpoint of those neurons with --hookpoint");
-    const LatentId latent = latent_of(neuron.at("neuron_index"), neuron.where());
-    const Json& scored = fields.at("scored_explanations");
-    if (!scored.is_array())
-      fail_input(where, fmt::format("'scored_explanations' is {}, wanted a list", scored.type_name()));
-    for (std::size_t i = 0; i < scored.size(); ++i) {
-      const formats::Fields one(scored[i], fmt::format("{}: scored_explanations {}", where, i));
-      ExplanationLine line{{hookpoint, i == 0 ? "openai" : fmt::format("openai:{}", i + 1), {}}, one.where()};
-      line.row.explanation.latent = latent;
-      line.row.explanation.text = one.string("explanation");
-      if (is_blank(line.row.explanation.text)) {
-        ++empty;
-      } else {
-        take(line);
-      }
-    }
-  });
-  return empty;
+  return left_out;
 }
 
 std::size_t write_explanation_lines(const store::Store& store, const std::vector<std::string>& hookpoints,
@@ -172,4 +156,4 @@ std::size_t write_explanation_lines(const store::Store& store, const std::vector
   return count;
 }
 
-}  // namespace gloss::app
+}  // namespace gloss::exchange

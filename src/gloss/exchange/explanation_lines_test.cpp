@@ -1,15 +1,17 @@
-#include "gloss/app/explanation_lines.h"
+#include "gloss/exchange/explanation_lines.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "gloss/base/output_file.h"
 #include "gloss/base/testing.h"
+#include "gloss/score/judge.h"
 
-namespace gloss::app {
+namespace gloss::exchange {
 namespace {
 
 using gloss::testing::error_of;
@@ -18,22 +20,22 @@ using ::testing::HasSubstr;
 
 class Lines : public ::testing::Test {
  protected:
-  std::vector<ExplanationLine> read(const std::string& text) {
+  std::vector<GivenExplanation> read(const std::string& text) {
     write_file(folder_.path() / "x.jsonl", text);
-    std::vector<ExplanationLine> lines;
+    std::vector<GivenExplanation> lines;
     left_out_ =
-        each_explanation_line(folder_.path() / "x.jsonl", [&](const ExplanationLine& l) { lines.push_back(l); });
+        each_explanation_line(folder_.path() / "x.jsonl", [&](const GivenExplanation& l) { lines.push_back(l); });
     return lines;
   }
-  std::vector<ExplanationLine> read_neuronpedia(const std::string& text) {
+  std::vector<GivenExplanation> read_neuronpedia(const std::string& text) {
     write_file(folder_.path() / "n.jsonl", text);
-    std::vector<ExplanationLine> lines;
+    std::vector<GivenExplanation> lines;
     left_out_ = each_neuronpedia_line(folder_.path() / "n.jsonl", "layers.5",
-                                      [&](const ExplanationLine& l) { lines.push_back(l); });
+                                      [&](const GivenExplanation& l) { lines.push_back(l); });
     return lines;
   }
   TemporaryFolder folder_;
-  std::size_t left_out_ = 0;
+  LeftOut left_out_;
 };
 
 TEST_F(Lines, OfAStoreComeBackAsTheyWere) {
@@ -53,9 +55,9 @@ TEST_F(Lines, OfAStoreComeBackAsTheyWere) {
   store.put_explanation(failed);
   std::string text;
   EXPECT_EQ(write_explanation_lines(store, {"layers.2"}, [&](std::string_view line) { text += line; }), 3U);
-  const std::vector<ExplanationLine> lines = read(text);
+  const std::vector<GivenExplanation> lines = read(text);
   ASSERT_EQ(lines.size(), 2U);
-  EXPECT_EQ(left_out_, 1U);
+  EXPECT_EQ(left_out_.explanations, 1U);
   EXPECT_EQ(lines[1].row.explanation.latent, LatentId{7});
   EXPECT_EQ(lines[1].row.explainer, "pattern");
   EXPECT_EQ(lines[1].row.explanation.text, "the token \"</script>\"\nand \\");
@@ -74,7 +76,7 @@ TEST_F(Lines, FaultsNameFileAndLine) {
            {R"({"hookpoint":7,"latent":1,"explainer":"e","explanation":"t"})", "line 2"},
            {"[1]", "line 2"},
            {R"({"hookpoint")", "line 2"}})
-    EXPECT_THAT(error_of([&, text = bad] { read(good + "\n" + text); }), HasSubstr(message)) << bad;
+    EXPECT_THAT(error_of([&, text = good + "\n" + bad] { read(text); }), HasSubstr(message)) << bad;
 }
 
 TEST_F(Lines, NeuronpediasExplanationsAreOfTheirTypeAndModel) {
@@ -85,7 +87,7 @@ TEST_F(Lines, NeuronpediasExplanationsAreOfTheirTypeAndModel) {
       "\n"
       R"({"index":"14","description":"","typeName":"human"})");
   ASSERT_EQ(lines.size(), 2U);
-  EXPECT_EQ(left_out_, 1U);
+  EXPECT_EQ(left_out_.explanations, 1U);
   EXPECT_EQ(lines[0].row.hookpoint, "layers.5");
   EXPECT_EQ(lines[0].row.explainer, "neuronpedia:oai_token-act-pair:gpt-4o-mini");
   EXPECT_EQ(lines[0].row.explanation.latent, LatentId{12});
@@ -94,33 +96,52 @@ TEST_F(Lines, NeuronpediasExplanationsAreOfTheirTypeAndModel) {
   EXPECT_THAT(error_of([&] { read_neuronpedia(R"({"index":"1"})"); }), HasSubstr("description"));
 }
 
-TEST_F(Lines, OpenAisExplanationsAreNumberedByNeuron) {
-  const auto read_openai = [&](const std::string& text) {
-    write_file(folder_.path() / "o.jsonl", text);
-    std::vector<ExplanationLine> lines;
-    left_out_ =
-        each_openai_line(folder_.path() / "o.jsonl", "layers.5", [&](const ExplanationLine& l) { lines.push_back(l); });
-    return lines;
-  };
-  const auto lines = read_openai(
-      R"({"dataclass_name":"NeuronSimulationResults","neuron_id":{"dataclass_name":"NeuronId","layer_index":5,"neuron_index":12},)"
-      R"("scored_explanations":[{"explanation":" dogs","scored_simulation":null},{"explanation":" "},{"explanation":"cats"}]})");
-  ASSERT_EQ(lines.size(), 2U);
-  EXPECT_EQ(left_out_, 1U);
-  EXPECT_EQ(lines[0].row.hookpoint, "layers.5");
-  EXPECT_EQ(lines[0].row.explainer, "openai");
-  EXPECT_EQ(lines[0].row.explanation.latent, LatentId{12});
-  EXPECT_EQ(lines[0].row.explanation.text, " dogs");
-  EXPECT_EQ(lines[1].row.explainer, "openai:3");
+TEST_F(Lines, ScoresComeBackAsTheyWere) {
+  store::Store store(folder_.path() / "results.db");
+  store::ExplanationRow row{"h", "e", {}};
+  row.explanation.latent = LatentId{3};
+  row.explanation.text = "dogs";
+  store.put_explanation(row);
+  score::LatentScore fuzz;
+  fuzz.latent = LatentId{3};
+  fuzz.tp = 3;
+  fuzz.fn = 1;
+  fuzz.tn = 6;
+  score::add_rates(fuzz);
+  fuzz.auc = 0.875;
+  fuzz.per_quantile = {score::wilson(1, 2), score::wilson(2, 2)};
+  fuzz.measures.push_back({"kappa", {0.5, std::nan(""), std::nan("")}});
+  store.put_score({"h", "e", "fuzz", "llm:a", fuzz}, {});
+  std::string text;
+  write_explanation_lines(store, {"h"}, [&](std::string_view line) { text += line; });
+  const std::vector<GivenExplanation> lines = read(text);
+  ASSERT_EQ(lines.size(), 1U);
+  ASSERT_EQ(lines[0].scores.size(), 1U);
+  const score::LatentScore& s = lines[0].scores[0].score;
+  EXPECT_EQ(lines[0].scores[0].scorer, "fuzz");
+  EXPECT_EQ(lines[0].scores[0].judge, "llm:a");
+  EXPECT_EQ(s.tp, 3U);
+  EXPECT_EQ(s.balanced_accuracy.value, 0.875);
+  EXPECT_EQ(s.auc, 0.875);
+  ASSERT_EQ(s.per_quantile.size(), 2U);
+  EXPECT_EQ(s.per_quantile[0].value, 0.5);
+  EXPECT_EQ(s.per_quantile[1].high, 1.0);
+  ASSERT_EQ(s.measures.size(), 1U);
+  EXPECT_EQ(s.measures[0].name, "kappa");
+  EXPECT_EQ(s.measures[0].value.value, 0.5);
+  EXPECT_TRUE(std::isnan(s.measures[0].value.low));
+  const std::string begin = R"({"hookpoint":"h","latent":1,"explainer":"e","explanation":"t","scores":)";
+  EXPECT_EQ(read(begin + R"([{"scorer":"new","judge":"j"}]})").at(0).scores.size(), 0U);
+  EXPECT_EQ(left_out_.scores, 1U);
   for (const auto& [bad, message] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"neuron_id":{"layer_index":4,"neuron_index":1},"scored_explanations":[]})", "layer_index 4, wanted 5"},
-           {R"({"neuron_id":{"layer_index":5},"scored_explanations":[]})", "neuron_index"},
-           {R"({"neuron_id":{"layer_index":5,"neuron_index":-1},"scored_explanations":[]})", "latent's number"},
-           {R"({"neuron_id":{"layer_index":5,"neuron_index":1},"scored_explanations":{}})", "wanted a list"},
-           {R"({"neuron_id":{"layer_index":5,"neuron_index":1},"scored_explanations":[{}]})", "scored_explanations 0"},
-           {R"({"scored_explanations":[]})", "neuron_id"}})
-    EXPECT_THAT(error_of([&, text = bad] { read_openai(text); }), HasSubstr(message)) << bad;
+           {R"({}})", "'scores' is object"},
+           {R"([{"scorer":"fuzz"}]})", "scores 0"},
+           {R"([{"scorer":"fuzz","judge":""}]})", "names no judge"},
+           {R"([{"scorer":"fuzz","judge":"j","score":{"value":2}}]})", "balanced accuracy 2"},
+           {R"([{"scorer":"simulation","judge":"j","score":{"value":-2}}]})", "correlation -2"},
+           {R"([{"scorer":"fuzz","judge":"j","tp":-1}]})", "tp"}})
+    EXPECT_THAT(error_of([&, text = begin + bad] { read(text); }), HasSubstr(message)) << bad;
 }
 
 }  // namespace
-}  // namespace gloss::app
+}  // namespace gloss::exchange
