@@ -423,6 +423,7 @@ int explain_command(ExplainCommand o, const CLI::App& cli, Context& context) {
               context.reporter};
     skip_done(work);
     store.set_stage("explain", hookpoint);
+    store.keep_prompts(!o.llm.no_prompts);
     switch (chosen.kind) {
       case Kind::pattern:
       case Kind::top_tokens:

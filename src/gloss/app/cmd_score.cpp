@@ -451,6 +451,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
     Scoring s{o,  data, store, judges, hookpoint, scorers, settings,        data.index(hookpoint),
               {}, {},   {},    0,      0,         0,       context.reporter};
     store.set_stage("score", hookpoint);
+    store.keep_prompts(!o.judging.llm.no_prompts);
     judges.select(hookpoint);
     collect_items(s, explainer, spec);
     for (const TaskGroup& group : open_tasks(s)) score_group(s, group);

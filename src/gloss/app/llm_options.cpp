@@ -81,6 +81,8 @@ void add_llm(CLI::App& cli, LlmOptions& options) {
                  "write the requests into this file (JSON lines) for the provider's batch interface, and send nothing");
   cli.add_option("--batch-in", options.batch_in,
                  "read the results of such a batch into the store, where the same command finds them paid");
+  cli.add_flag("--no-prompts", options.no_prompts,
+               "keep replies alone in results.db, not what was asked: smaller, but gloss serve cannot show it");
   add_quantity(cli, "--llm-memory", options.memory, "memory of a native model for what it has read, in bytes");
   cli.add_option("--device", options.device, "of a native model: cpu or cuda");
   cli.add_option("--dtype", options.dtype, "what a native model computes in: float32, bfloat16, float16");

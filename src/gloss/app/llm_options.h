@@ -25,6 +25,7 @@ struct LlmOptions {
   double deadline_s = 900.0;        // of one request with all its tries
   std::string answers = "auto";     // how windows are judged: auto, text, schema, probabilities
   std::string batch_out, batch_in;  // files of a batch interface, in place of asking
+  bool no_prompts = false;          // what is asked is not kept
   std::uint64_t memory = std::uint64_t{2} << 30;
   std::string device = "cpu", dtype = "float32";
 

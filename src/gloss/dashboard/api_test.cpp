@@ -217,6 +217,26 @@ TEST_F(ApiTest, TellsJudgementsWrongOnesFirst) {
 
 TEST_F(ApiTest, TellsCallsFiguresAndCircuits) {
   EXPECT_EQ(json("/runs/0/calls?hookpoint=layers.2&latent=3")["calls"].size(), 0U) << "a pattern asks nobody";
+  store::Store& store = *made_->made.store;
+  store.set_stage("score", "layers.2");
+  store.keep_prompts(true);
+  for (const char c : {'a', 'b'}) {
+    llm::Request request;
+    request.messages = {{"system", "<script>"}, {"user", std::string("about ") + c}};
+    llm::Reply reply;
+    reply.hash = std::string(32, c);
+    reply.text = "1";
+    reply.provider = "here";
+    reply.latent = 5;
+    store.put_prompt(reply.hash, request);
+    store.put(reply);
+  }
+  const Json asked = json("/runs/0/calls?hookpoint=layers.2&latent=5");
+  ASSERT_EQ(asked["calls"].size(), 2U);
+  EXPECT_EQ(asked["calls"][0]["messages"], Json({0, 1}));
+  EXPECT_EQ(asked["calls"][1]["messages"], Json({0, 2})) << "what calls have in common is sent once";
+  EXPECT_EQ(asked["messages"][0], Json({{"role", "system"}, {"text", "<script>"}}));
+  EXPECT_EQ(asked["messages"][2]["text"], "about b");
   const Json figures = json("/runs/0/figures");
   ASSERT_GT(figures.size(), 2U);
   for (const Json& figure : figures)

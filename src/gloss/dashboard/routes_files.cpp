@@ -30,8 +30,19 @@ report::RunData report_of(const Run& run) {
 Json calls_json(const Run& run, const Target& target) {
   const Place place = place_of(run, target.text("hookpoint"), target.text("latent"));
   const auto lock = run.lock();
-  Json calls = Json::array();
+  Json calls = Json::array(), messages = Json::array();
+  std::map<std::int64_t, std::size_t> places;  // of messages, which calls have in common
+  const auto place_of_message = [&](std::int64_t id) {
+    const auto [at, fresh] = places.emplace(id, messages.size());
+    if (fresh) {
+      const llm::Message message = run.store().message(id);
+      messages.push_back({{"role", message.role}, {"text", message.content}});
+    }
+    return at->second;
+  };
   for (const store::CallRow& call : run.store().calls_of(place.name, place.latent, kMostCalls)) {
+    Json asked = call.messages.empty() ? Json(nullptr) : Json::array();
+    for (const std::int64_t id : call.messages) asked.push_back(place_of_message(id));
     calls.push_back({{"hash", call.hash},
                      {"stage", call.stage},
                      {"provider", call.provider},
@@ -40,10 +51,10 @@ Json calls_json(const Run& run, const Target& target) {
                      {"completion_tokens", call.completion_tokens},
                      {"dollars", number(call.dollars)},
                      {"failed", call.failure.empty() ? Json(nullptr) : Json(call.failure)},
-                     {"messages", nullptr},
+                     {"messages", std::move(asked)},
                      {"reply", call.text}});
   }
-  return {{"calls", std::move(calls)}};
+  return {{"calls", std::move(calls)}, {"messages", std::move(messages)}};
 }
 
 const std::map<std::string, Figures::Drawn, std::less<>>& Figures::drawn(const Run& run) const {

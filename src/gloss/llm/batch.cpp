@@ -98,7 +98,10 @@ void BatchWriter::submit(const Request& request, Callback done) {
   }
   ++totals_.failed;
   reply.failure = "written to the batch file";
-  if (written_.insert(reply.hash).second) out_.write(line_of(*dialect_, id_of(reply.hash, request), body) + "\n");
+  if (written_.insert(reply.hash).second) {
+    out_.write(line_of(*dialect_, id_of(reply.hash, request), body) + "\n");
+    if (cache_->keeps_prompts()) cache_->put_prompt(reply.hash, request);
+  }
   waiting_.push_back({std::move(reply), std::move(done)});
 }
 

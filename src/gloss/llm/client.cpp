@@ -343,7 +343,10 @@ void Client::Impl::settle(Job& job, Reply reply) {
   const std::unique_ptr<Job> owned = std::move(entry->second);
   jobs.erase(entry);
   const bool paid = reply.prompt_tokens > 0 || reply.completion_tokens > 0;
-  if (!reply.from_cache && (reply.ok() || paid)) cache->put(reply);
+  if (!reply.from_cache && (reply.ok() || paid)) {
+    if (cache->keeps_prompts()) cache->put_prompt(reply.hash, owned->request);
+    cache->put(reply);
+  }
   for (const Callback& done : owned->waiting) {
     totals.count(reply);
     if (reply.from_cache) ++totals.cached;
@@ -390,7 +393,7 @@ void Client::submit(const Request& request, Callback done) {
     job->body = std::move(body);
     job->hash = std::move(hash);
     job->request = request;
-    if (!request.is_read()) job->request.messages.clear();
+    if (!request.is_read() && !impl_->cache->keeps_prompts()) job->request.messages.clear();
     impl_->ready.push_back(job.get());
   }
   job->waiting.push_back(std::move(done));

@@ -18,6 +18,10 @@ class ReplyCache {
   virtual ~ReplyCache() = default;
   virtual std::optional<Reply> find(std::string_view hash) = 0;
   virtual void put(const Reply& reply) = 0;
+  /// Whether it keeps what was asked beside the replies.
+  virtual bool keeps_prompts() const { return false; }
+  /// What was asked for the reply of this hash, before that is put or once it is written for a batch; kept once.
+  virtual void put_prompt(std::string_view /*hash*/, const Request& /*request*/) {}
 };
 
 struct ClientOptions {

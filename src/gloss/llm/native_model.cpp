@@ -505,7 +505,10 @@ void NativeModel::Impl::settle(Job& job, Reply reply) {
   const auto entry = jobs.find(job.hash);
   const std::unique_ptr<Job> owned = std::move(entry->second);
   jobs.erase(entry);
-  if (reply.ok() && !reply.from_cache) cache->put(reply);
+  if (reply.ok() && !reply.from_cache) {
+    if (cache->keeps_prompts()) cache->put_prompt(reply.hash, owned->request);
+    cache->put(reply);
+  }
   for (const Callback& done : owned->waiting) {
     totals.count(reply);
     if (reply.from_cache) ++totals.cached;

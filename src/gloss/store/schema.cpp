@@ -18,7 +18,7 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT
 
 CREATE TABLE name (
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure, stage, provider, kind
+  kind TEXT NOT NULL,  -- hookpoint, explainer, scorer, judge, measure, stage, provider, kind, role
   text TEXT NOT NULL,
   UNIQUE (kind, text)
 ) STRICT;
@@ -167,9 +167,24 @@ CREATE INDEX cost_of_latent ON cost (hookpoint, latent);
 CREATE INDEX cost_of_call ON cost (call);
 )sql";
 
+/// What schema 8 adds; a new file gets it too.
+constexpr const char* kEighth = R"sql(
+CREATE TABLE message (  -- of prompts, which have many in common
+  id INTEGER PRIMARY KEY,
+  hash BLOB NOT NULL UNIQUE,  -- 16 bytes, of role and text
+  role INTEGER NOT NULL REFERENCES name,
+  text ANY NOT NULL  -- as reply.text
+) STRICT;
+
+CREATE TABLE prompt (
+  call INTEGER PRIMARY KEY REFERENCES call,
+  messages BLOB NOT NULL  -- i64 little-endian [messages]: message.id, in their order
+) STRICT;
+)sql";
+
 /// What makes a file of schema i + 1 one of schema i + 2.
 constexpr std::array<const char*, kSchemaVersion - 1> kUpgrades = {
-    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth, kSixth, kSeventh};
+    kSecond, "ALTER TABLE reply ADD COLUMN probabilities BLOB", kFourth, kFifth, kSixth, kSeventh, kEighth};
 
 bool is_empty(const Database& database) {
   Statement statement(database, "SELECT count(*) FROM sqlite_schema");
@@ -195,7 +210,7 @@ void upgrade(Database& database, bool asked_to_read) {
   const std::int64_t found = database.pragma("user_version");
   if (asked_to_read && found < kReadableSchema)
     fail_input(database.name(),
-               fmt::format("has schema {}, and what may only be read must have {} or {}", found, kReadableSchema,
+               fmt::format("has schema {}, and what may only be read must have {} to {}", found, kReadableSchema,
                            kSchemaVersion),
                "open it once without --read-only, which brings it to the newest");
   if (database.pragma("user_version") == kSchemaVersion || database.read_only()) return;
@@ -222,6 +237,7 @@ void prepare_schema(Database& database, bool asked_to_read) {
       database.execute(kFifth);
       database.execute(kSixth);
       database.execute(kSeventh);
+      database.execute(kEighth);
       database.execute(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", kApplicationId, kSchemaVersion));
     }

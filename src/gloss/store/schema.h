@@ -4,7 +4,7 @@
 
 namespace gloss::store {
 
-inline constexpr std::int64_t kSchemaVersion = 7;
+inline constexpr std::int64_t kSchemaVersion = 8;
 
 /// Makes the tables of a new file; an old one's are brought to this schema, unless the file may only be read.
 /// Errors: bad_input: another program's database, or a newer gloss's.

@@ -14,8 +14,8 @@
 namespace gloss::store {
 namespace {
 
-constexpr std::array<std::string_view, 8> kKinds{"hookpoint", "explainer", "scorer",   "judge",
-                                                 "measure",   "stage",     "provider", "kind"};
+constexpr std::array<std::string_view, 9> kKinds{"hookpoint", "explainer", "scorer", "judge", "measure",
+                                                 "stage",     "provider",  "kind",   "role"};
 constexpr std::int64_t kPageBytes = 4096;
 
 std::string_view kind_text(NameKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -52,6 +52,8 @@ Store::Impl::Impl(const std::filesystem::path& file, const StoreOptions& options
     : db(file, options.busy_timeout_ms, options.read_only) {
   prepare_schema(db, options.read_only);
   check_whole(file, db);
+  constexpr std::int64_t kSchemaOfPrompts = 8;
+  has_prompts = db.pragma("user_version") >= kSchemaOfPrompts;
   // A commit survives the end of the process at once, and a power cut up to the last checkpoint, always consistent.
   db.execute("PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000");
   if (options.max_bytes > 0) {

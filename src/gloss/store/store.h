@@ -74,6 +74,7 @@ struct CallRow {
   std::string hash, stage, provider, text, failure;  // "" = not said
   std::uint64_t prompt_tokens = 0, completion_tokens = 0;
   double dollars = 0.0;
+  std::vector<std::int64_t> messages;  // of the prompt, for Store::message(); none where it was not kept
 };
 
 struct StoreOptions {
@@ -172,6 +173,14 @@ class Store : public llm::ReplyCache {
   /// Keeps a reply, and what it cost where the reply says who gave it (Reply::provider), in one transaction. A failure
   /// is never found, but never takes the place of an answer either.
   void put(const llm::Reply& reply) override;
+  /// Whether put_prompt() keeps anything; not at first. What is kept holds what a model was told, and no API key.
+  void keep_prompts(bool keep);
+  bool keeps_prompts() const override;
+  /// The messages of the request, and what it has beside them as messages of the roles "choices" (a line each) and
+  /// "text to read". Nothing when there is a prompt for this hash.
+  void put_prompt(std::string_view hash, const llm::Request& request) override;
+  /// A message of a prompt. Errors: bad_input when the file has none of that id.
+  llm::Message message(std::int64_t id) const;
   /// Whose replies are put from now on, for the accounts: "explain", "score"; a hookpoint or "".
   void set_stage(std::string_view stage, std::string_view hookpoint);
   /// Sums by stage and provider, in the order of their names.

@@ -66,31 +66,39 @@ CostRow Store::cost_of(std::string_view hookpoint, LatentId latent) const {
 
 std::vector<CallRow> Store::calls_of(std::string_view hookpoint, LatentId latent, std::size_t most) const {
   const std::int64_t place = impl_->find_name(NameKind::hookpoint, hookpoint);
-  Query query(
-      impl_->db.kept("WITH asked(call) AS (SELECT call FROM explanation WHERE hookpoint = ?1 AND latent = ?2 AND call "
-                     "IS NOT NULL UNION SELECT j.call FROM score s JOIN judgement j ON j.score = s.id WHERE "
-                     "s.hookpoint = ?1 AND s.latent = ?2 AND j.call IS NOT NULL UNION SELECT call FROM cost WHERE "
-                     "hookpoint = ?1 AND latent = ?2), paid AS (SELECT c.call, max(c.stage) AS stage, max(c.provider) "
-                     "AS provider, sum(c.prompt_tokens) AS prompt, sum(c.completion_tokens) AS completion, "
-                     "total(c.dollars) AS dollars FROM cost c JOIN asked a ON a.call = c.call GROUP BY c.call) "
-                     "SELECT k.hash, coalesce(s.text, ''), coalesce(p.text, ''), coalesce(r.text, ''), "
-                     "coalesce(r.failure, ''), coalesce(paid.prompt, r.prompt_tokens, 0), "
-                     "coalesce(paid.completion, r.completion_tokens, 0), coalesce(paid.dollars, 0.0) FROM asked a "
-                     "JOIN call k ON k.id = a.call LEFT JOIN reply r ON r.call = a.call LEFT JOIN paid ON paid.call = "
-                     "a.call LEFT JOIN name s ON s.id = paid.stage LEFT JOIN name p ON p.id = paid.provider ORDER BY "
-                     "a.call LIMIT ?3"),
-      place, latent, most);
+  Query query(impl_->db.kept(
+                  "WITH asked(call) AS (SELECT call FROM explanation WHERE hookpoint = ?1 AND latent = ?2 AND call "
+                  "IS NOT NULL UNION SELECT j.call FROM score s JOIN judgement j ON j.score = s.id WHERE "
+                  "s.hookpoint = ?1 AND s.latent = ?2 AND j.call IS NOT NULL UNION SELECT call FROM cost WHERE "
+                  "hookpoint = ?1 AND latent = ?2), paid AS (SELECT c.call, max(c.stage) AS stage, max(c.provider) "
+                  "AS provider, sum(c.prompt_tokens) AS prompt, sum(c.completion_tokens) AS completion, "
+                  "total(c.dollars) AS dollars FROM cost c JOIN asked a ON a.call = c.call GROUP BY c.call) "
+                  "SELECT k.hash, coalesce(s.text, ''), coalesce(p.text, ''), coalesce(r.text, ''), "
+                  "coalesce(r.failure, ''), coalesce(paid.prompt, r.prompt_tokens, 0), "
+                  "coalesce(paid.completion, r.completion_tokens, 0), coalesce(paid.dollars, 0.0), a.call FROM asked a "
+                  "JOIN call k ON k.id = a.call LEFT JOIN reply r ON r.call = a.call LEFT JOIN paid ON paid.call = "
+                  "a.call LEFT JOIN name s ON s.id = paid.stage LEFT JOIN name p ON p.id = paid.provider ORDER BY "
+                  "a.call LIMIT ?3"),
+              place, latent, most);
   std::vector<CallRow> rows;
+  std::vector<std::int64_t> call_ids;
   while (query.next()) {
     CallRow& row = rows.emplace_back();
     row.hash = hash_column(query, 0);
     row.stage = query.bytes(1);
     row.provider = query.bytes(2);
-    row.text = reply_text(query, 3, impl_->db.name());
+    row.text = unpacked_text(query, 3, impl_->db.name());
     row.failure = query.bytes(4);
     row.prompt_tokens = query.bounded(5, kMost, "cost.prompt_tokens");
     row.completion_tokens = query.bounded(6, kMost, "cost.completion_tokens");
     row.dollars = query.real(7);
+    call_ids.push_back(query.integer(8));
+  }
+  if (!impl_->has_prompts) return rows;
+  Statement& prompt = impl_->db.kept("SELECT messages FROM prompt WHERE call = ?1");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Query found(prompt, call_ids[i]);
+    if (found.next()) rows[i].messages = impl_->message_ids(found.bytes(0));
   }
   return rows;
 }

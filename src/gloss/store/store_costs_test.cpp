@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "gloss/store/store_test_util.h"
@@ -88,6 +89,71 @@ TEST(StoredCosts, CallsOfALatentAreThoseItWasChargedForAndThoseItsRowsNameOnceEa
   EXPECT_EQ(scores[0].scorer, "detection");
   EXPECT_EQ(store.explanations_of("layer.0", LatentId{3}).at(0).explanation.text, "a text");
   EXPECT_TRUE(store.explanations_of("layer.0", LatentId{4}).empty());
+}
+
+llm::Request asking(const std::string& about) {
+  llm::Request request;
+  request.messages = {{"system", std::string(2000, 's')}, {"user", about}};
+  return request;
+}
+
+TEST(Prompts, ComeBackWithTheirCallsEachMessageKeptOnce) {
+  const TestFolder folder;
+  Store store(folder.file());
+  store.set_stage("score", "layer.0");
+  store.put_prompt(std::string(32, 'e'), asking("before"));  // nothing is kept at first
+  store.keep_prompts(true);
+  for (const char c : {'a', 'b'}) {
+    store.put_prompt(std::string(32, c), asking(std::string("about ") + c));
+    store.put(paid(c, 3, "here", 0.5));
+  }
+  store.put_prompt(std::string(32, 'a'), asking("another"));  // it has one
+  llm::Request read = asking("what follows");
+  read.choices = {" and so on"};
+  read.per_token = true;
+  store.put_prompt(std::string(32, 'c'), read);
+  store.put(paid('c', 3, "here", 0.5));
+  store.put(paid('e', 3, "here", 0.5));
+  const std::vector<CallRow> calls = store.calls_of("layer.0", LatentId{3}, 10);
+  ASSERT_EQ(calls.size(), 4U);
+  const auto texts = [&](std::size_t call) {
+    std::vector<std::string> all;
+    for (const std::int64_t id : calls[call].messages) {
+      const llm::Message m = store.message(id);
+      all.push_back(m.role + ": " + m.content);
+    }
+    return all;
+  };
+  const std::string system = "system: " + std::string(2000, 's');
+  EXPECT_THAT(texts(0), testing::ElementsAre(system, "user: about a"));
+  EXPECT_THAT(texts(1), testing::ElementsAre(system, "user: about b"));
+  EXPECT_THAT(texts(2), testing::ElementsAre(system, "user: what follows", "text to read:  and so on"));
+  EXPECT_THAT(texts(3), testing::ElementsAre());
+  EXPECT_EQ(calls[0].messages[0], calls[2].messages[0]);
+  EXPECT_NE(calls[0].messages[1], calls[1].messages[1]);
+}
+
+TEST(Prompts, AreRolledBackWithTheirTransaction) {
+  const TestFolder folder;
+  Store store(folder.file());
+  store.keep_prompts(true);
+  store.set_stage("score", "layer.0");
+  {
+    const Store::Transaction transaction(store);
+    store.put_prompt(std::string(32, 'a'), asking("lost"));
+  }
+  store.put_prompt(std::string(32, 'a'), asking("kept"));
+  store.put(paid('a', 3, "here", 0.5));
+  const std::vector<CallRow> calls = store.calls_of("layer.0", LatentId{3}, 10);
+  ASSERT_EQ(calls.at(0).messages.size(), 2U);
+  EXPECT_EQ(store.message(calls[0].messages[1]).content, "kept");
+  store.verify();
+}
+
+TEST(Prompts, AMessageThatIsNotThereIsAnError) {
+  const TestFolder folder;
+  Store store(folder.file());
+  EXPECT_THAT(message_of([&] { store.message(7); }), testing::HasSubstr("has message 7"));
 }
 
 TEST(StoredCosts, AFailureIsCountedAndNeverFoundNorTakesTheAnswersPlace) {

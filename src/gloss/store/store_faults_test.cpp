@@ -39,10 +39,10 @@ TEST(StoreFaults, ADatabaseOfAnotherProgramSaysSo) {
 TEST(StoreFaults, ANewerSchemaIsRefused) {
   const TestFolder folder;
   { Store store(folder.file()); }
-  Outsider(folder.file()).execute("PRAGMA user_version = 8");
+  Outsider(folder.file()).execute("PRAGMA user_version = 9");
   EXPECT_THAT(
       message_of([&] { Store store(folder.file()); }),
-      AllOf(HasSubstr("has schema 8, this gloss knows up to 7"), HasSubstr("hint: it was written by a newer gloss")));
+      AllOf(HasSubstr("has schema 9, this gloss knows up to 8"), HasSubstr("hint: it was written by a newer gloss")));
 }
 
 TEST(StoreFaults, AFolderThatIsNotThereSaysSo) {
@@ -288,7 +288,7 @@ TEST(StoreFaults, ValuesThatGlossNeverWritesAreNamed) {
         Case{"UPDATE latent SET status = 3", "latent.status is 3, wanted 0 to 2"},
         Case{"UPDATE score SET per_quantile = x'00'", "score.per_quantile has 1 bytes, wanted a multiple of 24"},
         Case{"UPDATE score SET tp = -5", "score count is -5"},
-        Case{"UPDATE reply SET text = x'0102030405'", "holds a reply that is no zstd frame"},
+        Case{"UPDATE reply SET text = x'0102030405'", "holds a text that is no zstd frame"},
         Case{"UPDATE reply SET probabilities = x'00'", "reply.probabilities has 1 bytes, wanted a multiple of 8"},
         Case{"UPDATE reply SET probabilities = x'0000000000000040'", "reply.probabilities holds 2, wanted 0 to 1"}}) {
     const TestFolder folder;

@@ -14,7 +14,7 @@
 
 namespace gloss::store {
 
-enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure, stage, provider, kind };
+enum class NameKind : std::uint8_t { hookpoint, explainer, scorer, judge, measure, stage, provider, kind, role };
 
 struct Store::Impl {
   explicit Impl(const std::filesystem::path& file, const StoreOptions& options);
@@ -47,6 +47,10 @@ struct Store::Impl {
   std::int64_t make_call(std::string_view hash);
   std::int64_t find_call(std::string_view hash);
   void put_cost(std::int64_t call, const llm::Reply& reply);
+  /// Id of a message, made when missing.
+  std::int64_t make_message(std::string_view role, std::string_view text);
+  /// Of prompt.messages. Errors: bad_input.
+  std::vector<std::int64_t> message_ids(std::string_view packed) const;
 
   void begin();
   void commit(std::uint32_t depth);
@@ -59,6 +63,8 @@ struct Store::Impl {
   std::map<std::pair<NameKind, std::string>, std::int64_t, std::less<>> ids;
   std::unordered_map<std::int64_t, std::string> texts;
   std::string stage, stage_hookpoint;  // whose replies are put
+  bool keep_prompts = false;
+  bool has_prompts = false;  // a file of an older schema that may only be read has no tables of them
   std::string last_hash;
   std::int64_t last_call = 0;
 };
@@ -68,7 +74,9 @@ std::string packed_hash(std::string_view hash);
 std::string unpacked_hash(std::string_view stored, bool is_blob);
 /// The hash in two columns' worth of a query: NULL gives "".
 std::string hash_column(const Query& query, int column);
-/// A reply's text, unpacked. Errors: bad_input when it cannot be; `where` names the file.
-std::string reply_text(const Query& query, int column, const std::string& where);
+/// The zstd frame of a reply's or a message's text, or "" when it is not smaller.
+std::string packed_text(std::string_view text);
+/// The text in a column, unpacked. Errors: bad_input when it cannot be; `where` names the file.
+std::string unpacked_text(const Query& query, int column, const std::string& where);
 
 }  // namespace gloss::store

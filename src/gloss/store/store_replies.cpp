@@ -20,7 +20,7 @@ static_assert(std::endian::native == std::endian::little, "probabilities are sto
 constexpr std::size_t kHashBytes = 16;
 constexpr int kCompressionLevel = 3;
 constexpr std::size_t kMostChoices = 4096;
-constexpr unsigned long long kLargestReply = 64ULL << 20;
+constexpr unsigned long long kLargestText = 64ULL << 20;
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -37,25 +37,16 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-/// The zstd frame of `text`, or "" when it is not smaller.
-std::string compressed(std::string_view text) {
-  std::string frame(ZSTD_compressBound(text.size()), '\0');
-  const std::size_t size = ZSTD_compress(frame.data(), frame.size(), text.data(), text.size(), kCompressionLevel);
-  if (ZSTD_isError(size) != 0 || size >= text.size()) return {};
-  frame.resize(size);
-  return frame;
-}
-
 std::string decompressed(std::string_view frame, const std::string& where) {
   const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kLargestReply) {
-    fail_input(where, "holds a reply that is no zstd frame of at most 64 MiB", "the file is damaged");
+  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kLargestText) {
+    fail_input(where, "holds a text that is no zstd frame of at most 64 MiB", "the file is damaged");
   }
   std::string text(static_cast<std::size_t>(size), '\0');
   const std::size_t got = ZSTD_decompress(text.data(), text.size(), frame.data(), frame.size());
   if (ZSTD_isError(got) != 0 || got != text.size()) {
     fail_input(where,
-               fmt::format("holds a reply that cannot be unpacked: {}",
+               fmt::format("holds a text that cannot be unpacked: {}",
                            ZSTD_isError(got) != 0 ? ZSTD_getErrorName(got) : "its size is wrong"),
                "the file is damaged");
   }
@@ -77,6 +68,14 @@ std::vector<double> unpack_probabilities(std::string_view packed, const std::str
 
 }  // namespace
 
+std::string packed_text(std::string_view text) {
+  std::string frame(ZSTD_compressBound(text.size()), '\0');
+  const std::size_t size = ZSTD_compress(frame.data(), frame.size(), text.data(), text.size(), kCompressionLevel);
+  if (ZSTD_isError(size) != 0 || size >= text.size()) return {};
+  frame.resize(size);
+  return frame;
+}
+
 std::string packed_hash(std::string_view hash) {
   if (!is_plain_hash(hash)) return std::string(hash);
   std::string packed(kHashBytes, '\0');
@@ -97,7 +96,7 @@ std::string hash_column(const Query& query, int column) {
   return unpacked_hash(query.bytes(column), blob);
 }
 
-std::string reply_text(const Query& query, int column, const std::string& where) {
+std::string unpacked_text(const Query& query, int column, const std::string& where) {
   return query.is_blob(column) ? decompressed(query.bytes(column), where) : std::string(query.bytes(column));
 }
 
@@ -140,7 +139,7 @@ void Store::put(const llm::Reply& reply) {
     write.done();
     return;
   }
-  const std::string frame = compressed(reply.text);
+  const std::string frame = packed_text(reply.text);
   const auto insert = [&](const auto& text, const auto& probabilities) {
     Query(impl_->db.kept("INSERT OR REPLACE INTO reply (call, text, failure, prompt_tokens, completion_tokens, "
                          "probabilities) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
@@ -170,7 +169,7 @@ std::optional<llm::Reply> Store::find(std::string_view hash) {
               call);
   if (!query.next() || !query.bytes(1).empty()) return std::nullopt;
   llm::Reply reply;
-  reply.text = reply_text(query, 0, impl_->db.name());
+  reply.text = unpacked_text(query, 0, impl_->db.name());
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   reply.prompt_tokens = static_cast<std::uint32_t>(query.bounded(2, kMost, "reply.prompt_tokens"));
   reply.completion_tokens = static_cast<std::uint32_t>(query.bounded(3, kMost, "reply.completion_tokens"));

@@ -357,7 +357,7 @@ void take_back_to_schema_1(const std::filesystem::path& file) {
   Outsider(file).execute(
       "ALTER TABLE reply DROP COLUMN probabilities; ALTER TABLE latent DROP COLUMN silent_wanted; "
       "ALTER TABLE latent DROP COLUMN silent_found; DROP TABLE hard_negative; DROP TABLE measure; DROP TABLE cost; "
-      "DROP TABLE latent_kind; DROP TABLE filter; "
+      "DROP TABLE latent_kind; DROP TABLE filter; DROP TABLE IF EXISTS prompt; DROP TABLE IF EXISTS message; "
       "PRAGMA user_version = 1");
 }
 
@@ -380,7 +380,7 @@ TEST(StoredReplies, OfAnOlderFileStayAndNewOnesHaveProbabilities) {
     store.put(fresh);
     EXPECT_EQ(store.find(fresh.hash)->probabilities, fresh.probabilities);
   }
-  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 7);
+  EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 8);
 }
 
 TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
@@ -394,7 +394,7 @@ TEST(StoredReplies, OfAnOlderFileThatIsBeingWrittenAreLeftAlone) {
   writer.execute("COMMIT");
   EXPECT_EQ(writer.execute("PRAGMA user_version"), 1);
   Store store(folder.file());
-  EXPECT_EQ(writer.execute("PRAGMA user_version"), 7);
+  EXPECT_EQ(writer.execute("PRAGMA user_version"), 8);
 }
 
 TEST(StoreToRead, IsNeitherMadeNorChanged) {
@@ -404,17 +404,26 @@ TEST(StoreToRead, IsNeitherMadeNorChanged) {
   {
     Store store(folder.file());
     store.put_setting("kept", "yes");
+    store.set_stage("score", "h");
+    llm::Reply reply = reply_of(std::string(32, 'a'), "an answer");
+    reply.provider = "here";
+    reply.latent = 3;
+    store.put(reply);
   }
-  Outsider(folder.file()).execute("DROP INDEX cost_of_latent; DROP INDEX cost_of_call; PRAGMA user_version = 6");
+  Outsider(folder.file())
+      .execute(
+          "DROP INDEX cost_of_latent; DROP INDEX cost_of_call; DROP TABLE prompt; DROP TABLE "
+          "message; PRAGMA user_version = 6");
   {
     Store store(folder.file(), {.read_only = true});
     EXPECT_EQ(store.setting("kept"), "yes");
+    EXPECT_TRUE(store.calls_of("h", LatentId{3}, 10).at(0).messages.empty());
     EXPECT_THROW(store.put_setting("kept", "no"), Error);
   }
   EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 6);
   take_back_to_schema_1(folder.file());
   EXPECT_THAT(message_of([&] { Store store(folder.file(), {.read_only = true}); }, ErrorKind::bad_input),
-              testing::HasSubstr("has schema 1, and what may only be read must have 6 or 7"));
+              testing::HasSubstr("has schema 1, and what may only be read must have 6 to 8"));
   EXPECT_EQ(Outsider(folder.file()).execute("PRAGMA user_version"), 1);
 }
 

@@ -106,8 +106,9 @@ export const compared = (query) => ({
   scores: scorers.map((scorer) => ({ scorer, judge: "default", a: interval(0.9), b: interval(0.6), windows: 22, both_right: 11, only_a: 8, only_b: 1, both_wrong: 2, p: 0.039 })),
 });
 
+export const messages = [{ role: "system", text: `${hostile[0]} ${"A long beginning. ".repeat(20)}` }, { role: "user", text: "Text\n\twith ‮lines" }];
 export const calls = [
-  { hash: "c1", stage: "explain", provider: "mock", model: "m", prompt_tokens: 900, completion_tokens: 20, dollars: 0.001, failed: null, messages: [{ role: "system", text: hostile[0] }, { role: "user", text: "Text\n\twith ‮lines" }], reply: hostile[1] },
+  { hash: "c1", stage: "explain", provider: "mock", model: "m", prompt_tokens: 900, completion_tokens: 20, dollars: 0.001, failed: null, messages: [0, 1], reply: hostile[1] },
   { hash: "c2bbbbbbbbbbbbbb", stage: "detection", provider: "mock", model: null, prompt_tokens: null, completion_tokens: null, dollars: null, failed: "refused", messages: null, reply: null },
 ];
 

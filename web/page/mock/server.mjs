@@ -88,13 +88,13 @@ function answer(method, path, query, body) {
   if (run === "1") {
     if (kind === "latents" && rest.length === 0) return { total: 0, offset: 0, rows: [] };
     if (kind === "histograms") return { total: 0, histograms: [] };
-    return kind === "calls" ? { calls: [] } : [];
+    return kind === "calls" ? { calls: [], messages: [] } : [];
   }
   switch (kind) {
     case "latents": return rest.length ? latent(run, rest, query, body) : table(query);
     case "histograms": return histograms(query);
     case "random": return { hookpoint: data.hookpoints[1], latent: 42 };
-    case "calls": return { calls: data.calls };
+    case "calls": return { calls: data.calls, messages: data.messages };
     case "figures": return rest.length ? data.spec : [{ name: "scores", title: "Scores <b>", text: "How scores lie." }, { name: "outcomes", title: "Outcomes", text: "Of one latent." }];
     case "circuits": return rest.length ? data.circuit : ["pronouns"];
     case "compare": return data.compared(query);

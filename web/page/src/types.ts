@@ -59,9 +59,11 @@ export interface Judgement {
   window: { tokens: Token[]; context?: number; start?: number } | null; call: string | null;
 }
 export interface Judgements { total: number; judgements: Judgement[] }
+export interface Message { role: string; text: string }
+/** `messages`: places in those of the answer. */
 export interface Call {
   hash: string; stage: string; provider: string | null; model: string | null; prompt_tokens: Num; completion_tokens: Num;
-  dollars: Num; failed: unknown; messages?: { role: string; text: string }[] | null; reply: string | null;
+  dollars: Num; failed: unknown; messages?: number[] | null; reply: string | null;
 }
 
 export interface Figure { name: string; title: string; text: string }

@@ -186,7 +186,12 @@ test("calls are asked for when opened, and show prompts as text", async () => {
   await request;
   await settled(tab);
   const calls = tab.locator("section[aria-label=Calls]");
-  assert.match(await calls.textContent(), /<script>window.__hit=1<\/script>.*The prompt is not stored/s);
+  assert.match(await calls.textContent(), /<script>window.__hit=1<\/script>.*The prompt was not kept/s);
+  await calls.locator("summary", { hasText: "c1" }).click();
+  const long = calls.locator("details", { has: tab.getByText(/\d characters/) }).last();
+  assert.equal(await long.locator("pre").isVisible(), false);
+  await long.locator("summary").click();
+  assert.match(await long.locator("pre").textContent(), /A long beginning/);
 });
 
 test("copies as Markdown in which hostile text is only text", async () => {
