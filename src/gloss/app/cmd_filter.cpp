@@ -22,6 +22,7 @@
 #include "gloss/index/filters.h"
 #include "gloss/index/scrambled.h"
 #include "gloss/index/statistics.h"
+#include "gloss/report/filter_tables.h"
 #include "gloss/score/baselines.h"
 #include "gloss/store/store.h"
 
@@ -193,6 +194,22 @@ void check_hookpoint(const FilterCommand& o, const RunData& data, const std::str
   filter.rows.push_back(std::move(row));
 }
 
+/// What the figures draw of a row of a filter's table.
+report::FilterTally tally_of(const Filter& filter, const Row& row) {
+  const KindInfo& kind = *filter.kind;
+  report::FilterTally tally{row.hookpoint,
+                            std::string(kind.name),
+                            std::string(kind.measure),
+                            kind.few_is_it,
+                            filter.threshold,
+                            row.tally.measured(),
+                            row.told,
+                            {}};
+  for (std::size_t i = 0; i < row.tally.counts().size(); ++i)
+    tally.by_threshold.emplace_back(row.tally.thresholds()[i], row.tally.counts()[i]);
+  return tally;
+}
+
 std::string line_of(const std::string& name, const std::vector<std::string>& cells, std::size_t width) {
   std::string line = fmt::format("  {:<{}}", name, width);
   for (const std::string& cell : cells) line += fmt::format(" {:>9}", cell);
@@ -272,6 +289,13 @@ int filter_command(const FilterCommand& o, const CLI::App& cli, Context& context
     for (Filter& filter : filters) {
       if (is_checked(filter.kind->kind)) check_hookpoint(o, data, hookpoint, *subject, store, filter, context.reporter);
     }
+  }
+  {
+    store::Store::Transaction transaction(store);
+    for (const Filter& filter : filters) {
+      for (const Row& row : filter.rows) report::keep_filter_tally(store, tally_of(filter, row));
+    }
+    transaction.commit();
   }
   if (o.json) {
     nlohmann::ordered_json json = {{"run", run.root().string()}, {"filters", nlohmann::ordered_json::array()}};

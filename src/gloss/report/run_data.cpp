@@ -8,6 +8,7 @@
 
 #include "gloss/base/error.h"
 #include "gloss/report/calibration.h"
+#include "gloss/report/filter_tables.h"
 #include "gloss/report/negatives.h"
 
 namespace gloss::report {
@@ -66,6 +67,8 @@ RunData from_store(const store::Store& store) {
   data.negatives = [&store] { return negatives_json(store); };
   data.calibration = [&store] { return calibration_json(store); };
   data.costs = [&store] { return store.costs(); };
+  data.kind_of = [&store](std::string_view hookpoint, std::string_view kind) { return store.kind(hookpoint, kind); };
+  data.filters = [&store] { return filter_tallies(store); };
   data.kinds = [&store](std::string_view hookpoint, LatentId latent) { return store.kinds_of(hookpoint, latent); };
   return data;
 }

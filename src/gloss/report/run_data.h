@@ -2,6 +2,7 @@
 /// What a report is made of: rows of the store, and ways to the windows behind them.
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,8 @@
 #include "gloss/text/tokenizer.h"
 
 namespace gloss::report {
+
+struct FilterTally;
 
 struct FiringHistograms {
   index::Histogram<double> strength;        // bins of equal width up to its maximum
@@ -41,6 +44,10 @@ struct RunData {
   std::function<std::vector<store::CostRow>()> costs;
   /// What filters found a latent to be, and the numbers that tell it.
   std::function<std::vector<std::pair<std::string, double>>(std::string_view hookpoint, LatentId)> kinds;
+  /// Those of a hookpoint that a filter found to be of a kind.
+  std::function<std::optional<store::KindRow>(std::string_view hookpoint, std::string_view kind)> kind_of;
+  /// What filters found by hookpoint and threshold (report/filter_tables.h).
+  std::function<std::vector<FilterTally>()> filters;
   /// The windows of a latent, as the scorers had them.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// What the latents of a hookpoint write and which are near; null where the run has no such file.

@@ -14,6 +14,7 @@
 #include "gloss/formats/json_file.h"
 #include "gloss/report/csv.h"
 #include "gloss/report/figure_tables.h"
+#include "gloss/report/filter_tables.h"
 #include "gloss/report/terminal.h"
 #include "gloss/score/judge.h"
 
@@ -296,6 +297,48 @@ Figure outcomes(const Source& s) {
                   outcome_table(s.data, hookpoint, latent), body, s.options);
 }
 
+Figure filters(const Source& s) {
+  constexpr std::string_view kPanel = R"({
+    "encoding": {
+      "x": {"field": "hookpoint", "type": "nominal", "title": "hookpoint", "sort": {"field": "place"}, "axis": {"labelAngle": -40}},
+      "color": {"field": "threshold", "type": "ordinal", "title": "threshold"}},
+    "layer": [
+      {"mark": {"type": "line"}, "encoding": {
+         "y": {"field": "share", "type": "quantitative", "title": "share of measured latents"}}},
+      {"mark": {"type": "rule"}, "encoding": {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}},
+      {"mark": {"type": "point", "filled": true, "size": 50, "tooltip": {"content": "data"}}, "encoding": {
+         "y": {"field": "share", "type": "quantitative"},
+         "shape": {"field": "told_by", "type": "nominal", "title": "told by it",
+                   "scale": {"domain": [true, false], "range": ["diamond", "circle"]}}}}]})";
+  return finished(
+      "filters", "Kinds of latents by hookpoint and threshold",
+      "share of the latents that a filter could measure, Wilson 95 % intervals; what is measured: docs/methods.md 13",
+      filter_table(s.data), panels(kPanel, R"({"scale": {"y": "independent", "color": "independent"}})", "kind"),
+      s.options);
+}
+
+Figure kind_scores(const Source& s) {
+  constexpr std::string_view kPanel = R"({
+    "height": {"step": 30},
+    "encoding": {
+      "y": {"field": "kind", "type": "nominal", "title": null},
+      "yOffset": {"field": "series", "type": "nominal"},
+      "color": {"field": "latents_are", "type": "nominal", "title": "latents", "sort": ["of the kind", "others"]}},
+    "layer": [
+      {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {
+         "x": {"field": "low", "type": "quantitative", "title": "mean over latents", "scale": {"zero": false}}, "x2": {"field": "high"}}},
+      {"mark": {"type": "point", "filled": true, "size": 60, "tooltip": {"content": "data"}}, "encoding": {
+         "x": {"field": "score", "type": "quantitative"},
+         "shape": {"field": "baseline", "type": "nominal", "title": "shuffled",
+                   "scale": {"domain": [false, true], "range": ["circle", "cross"]}}}},
+      {"mark": {"type": "tick", "thickness": 1.5}, "encoding": {"x": {"field": "chance", "type": "quantitative"}, "color": {"value": "gray"}}}]})";
+  return finished("kind-scores", "Scores by kind of latent",
+                  "means over the latents of a kind and over the others, 95 % bootstrap intervals; crosses: shuffled "
+                  "explanations; tick: guessing",
+                  kind_score_table(s.data, s.summary, s.options.seed),
+                  panels(kPanel, R"({"scale": {"x": "independent", "y": "independent"}})", kNumber), s.options);
+}
+
 struct Row {
   const char* name;
   const char* wants;  // what a run without numbers for it lacks
@@ -307,7 +350,7 @@ std::vector<Figure> one(const Source& s) {
   if (figure.table.rows.empty()) return {};
   return {std::move(figure)};
 }
-constexpr std::array<Row, 10> kFigures{{
+constexpr std::array<Row, 12> kFigures{{
     {"scores", "scores", one<scores>},
     {"histograms", "scores", one<histograms>},
     {"deciles", "scores of windows in quantiles", one<deciles>},
@@ -316,6 +359,8 @@ constexpr std::array<Row, 10> kFigures{{
     {"density", "scores of detection or fuzz", one<density>},
     {"roc", "probabilities of detection or fuzz", one<roc>},
     {"calibration", "probabilities", one<calibration>},
+    {"filters", "what gloss filter found", one<filters>},
+    {"kind-scores", "scores of latents of which gloss filter told a kind", one<kind_scores>},
     {"cost", "replies of a language model", one<cost>},
     {"outcomes", "windows of this latent that detection and fuzz both judged", one<outcomes>},
 }};

@@ -257,4 +257,12 @@ std::optional<std::string> Store::setting(std::string_view key) const {
   return std::string(query.bytes(0));
 }
 
+std::vector<std::pair<std::string, std::string>> Store::settings(std::string_view prefix) const {
+  Query query(impl_->db.kept("SELECT key, value FROM setting WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key"),
+              prefix);
+  std::vector<std::pair<std::string, std::string>> found;
+  while (query.next()) found.emplace_back(query.bytes(0), query.bytes(1));
+  return found;
+}
+
 }  // namespace gloss::store

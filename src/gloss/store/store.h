@@ -167,6 +167,8 @@ class Store : public llm::ReplyCache {
   /// Named settings of stages (the fingerprint of what made the explanations, for example).
   void put_setting(std::string_view key, std::string_view value);
   std::optional<std::string> setting(std::string_view key) const;
+  /// Those whose key begins with `prefix`, in the order of their keys.
+  std::vector<std::pair<std::string, std::string>> settings(std::string_view prefix) const;
 
   /// Only replies that are answers.
   std::optional<llm::Reply> find(std::string_view hash) override;
