@@ -75,6 +75,7 @@ TEST_F(ApiTest, TellsSessionAndRuns) {
   EXPECT_EQ(runs[0]["hookpoints"][1]["name"], "layers.10");
   EXPECT_EQ(runs[0]["hookpoints"][1]["latents"], kLatents);
   EXPECT_EQ(runs[0]["facts"][0], Json({"Model", "stories260k"}));
+  EXPECT_EQ(runs[0]["tokens_hash"], made_->made.data.tokens.fingerprint());
 }
 
 TEST_F(ApiTest, TellsPagesOfLatents) {

@@ -106,6 +106,7 @@ Json run_json(const Run& run, std::size_t number) {
   return {{"id", std::to_string(number)},
           {"name", input.name},
           {"facts", std::move(facts)},
+          {"tokens_hash", run.input().tokens.fingerprint()},
           {"hookpoints", std::move(hookpoints)},
           {"explainers", table.explainers()},
           {"scorers", std::move(scorers)},

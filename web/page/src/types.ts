@@ -9,6 +9,7 @@ export interface Run {
   id: number | string;
   name: string;
   facts: [string, unknown][];
+  tokens_hash?: string;
   hookpoints: { name: string; latents: number; alive: number; tokens: number }[];
   explainers: string[];
   scorers: string[];

@@ -110,10 +110,19 @@ function Threshold({ title, value, effects, change }: { title: string; value: nu
   );
 }
 
+const startWith = 60;
+
+/** The threshold that a circuit begins with: its own, or a higher one that shows its strongest 60. */
+function begin(asked: string | null, own: number | null | undefined, effects: number[]): number {
+  if (asked !== null) return Number(asked) || 0;
+  const sizes = effects.map(Math.abs).sort((a, b) => b - a);
+  return Math.max(own ?? 0, sizes[startWith - 1] ?? 0);
+}
+
 function One({ id, circuit, query }: { id: string; circuit: Circuit; query: URLSearchParams }) {
   const effects = (items: { effect: number }[]) => items.map((i) => i.effect);
-  const [leastNode, setLeastNode] = useState(Number(query.get("node")) || circuit.node_threshold || 0);
-  const [leastEdge, setLeastEdge] = useState(Number(query.get("edge")) || circuit.edge_threshold || 0);
+  const [leastNode, setLeastNode] = useState(begin(query.get("node"), circuit.node_threshold, effects(circuit.nodes)));
+  const [leastEdge, setLeastEdge] = useState(begin(query.get("edge"), circuit.edge_threshold, effects(circuit.edges)));
   const pin = query.get("pin");
   const nodes = useMemo(() => layout(circuit, leastNode), [circuit, leastNode]);
   const pinned = pin !== null && nodes.has(Number(pin)) ? Number(pin) : null;

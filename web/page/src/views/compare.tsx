@@ -16,8 +16,11 @@ const pageSize = 25;
 /** Who is compared: a run and an explainer on each side, and by which score. */
 interface Sides { a: Run; b: Run; left: string; right: string; score: string }
 
+/** Runs of other tokens have other windows: nothing of theirs can be set beside these. */
+const othersOf = (run: Run, runs: Run[]) => runs.filter((r) => r.id !== run.id && r.explainers.length > 0 && r.tokens_hash === run.tokens_hash);
+
 function sidesOf(run: Run, runs: Run[], query: URLSearchParams): Sides | undefined {
-  const others = runs.filter((r) => r.id !== run.id && r.explainers.length > 0);
+  const others = othersOf(run, runs);
   const wanted = query.get("other");
   const b = runs.find((r) => String(r.id) === wanted) ?? (run.explainers.length > 1 ? run : others[0]) ?? run;
   const pick = (of: Run, name: string | null, otherwise: number) => (name !== null && of.explainers.includes(name) ? name : of.explainers[otherwise] ?? of.explainers[0]);
@@ -29,7 +32,7 @@ function sidesOf(run: Run, runs: Run[], query: URLSearchParams): Sides | undefin
 }
 
 export const canCompare = (run: Run, runs: Run[]) => sidesOf(run, runs, new URLSearchParams()) !== undefined &&
-  (run.explainers.length > 1 || runs.some((r) => r.id !== run.id && r.explainers.length > 0));
+  (run.explainers.length > 1 || othersOf(run, runs).length > 0);
 
 const nameOf = (run: Run, explainer: string, both: boolean) => <>{both && <><Text text={run.name} />: </>}<Text text={explainer} /></>;
 
@@ -176,8 +179,8 @@ function List({ sides, query }: { sides: Sides; query: URLSearchParams }) {
 export function CompareView({ run, runs, route }: ViewProps) {
   const { query } = route;
   const sides = sidesOf(run, runs, query);
-  if (!sides || !canCompare(run, runs)) return <><h1>Compare</h1><Nothing>There are no two explainers with scores: explain and score with another one, or serve another run beside this one.</Nothing></>;
-  const others = runs.filter((r) => r.explainers.length > 0).map((r) => [String(r.id), r.name] as const);
+  if (!sides || !canCompare(run, runs)) return <><h1>Compare</h1><Nothing>There are no two explainers with scores: explain and score with another one, or serve another run of the same tokens beside this one.</Nothing></>;
+  const others = [...(run.explainers.length > 1 ? [run] : []), ...othersOf(run, runs)].map((r) => [String(r.id), r.name] as const);
   const set = (changes: Record<string, string>) => setQuery({ offset: "", ...changes }, true);
   const latent = query.get("latent");
   return (

@@ -84,6 +84,9 @@ function Facts({ run }: { run: Run }) {
   );
 }
 
+/** Where the table would be far below the filter. */
+const narrow = () => matchMedia("(max-width: 40rem)").matches;
+
 export function Overview({ run, route }: ViewProps) {
   const { query } = route;
   const id = String(run.id);
@@ -115,7 +118,11 @@ export function Overview({ run, route }: ViewProps) {
   useKeys({
     j: () => setAt(Math.min(at + 1, list.length - 1)),
     k: () => setAt(Math.max(at - 1, 0)),
-    "/": () => document.getElementById("filter")?.focus(),
+    "/": () => {
+      const field = document.getElementById("filter");
+      field?.closest("details")?.setAttribute("open", "");
+      field?.focus();
+    },
     r: random,
   });
   const page = (to: number) => setQuery({ offset: to > 0 ? String(to) : "" });
@@ -124,14 +131,17 @@ export function Overview({ run, route }: ViewProps) {
     <>
       <h1 class="unseen">Latents of {run.name}</h1>
       <Facts run={run} />
-      <Filters run={run} query={query} />
-      <Answer asked={histograms} what="the histograms">
-        {(data) => (
-          <section class="histograms" aria-label="Histograms: all in the back, the chosen ones in front; a range chosen on one filters">
-            {data.histograms.map((h) => <Ranged data={h} query={query} key={h.name} />)}
-          </section>
-        )}
-      </Answer>
+      <details class="choose" open={!narrow()}>
+        <summary>Filter and histograms{Object.values(filter).some(Boolean) && <b> · filtered</b>}</summary>
+        <Filters run={run} query={query} />
+        <Answer asked={histograms} what="the histograms">
+          {(data) => (
+            <section class="histograms" aria-label="Histograms: all in the back, the chosen ones in front; a range chosen on one filters">
+              {data.histograms.map((h) => <Ranged data={h} query={query} key={h.name} />)}
+            </section>
+          )}
+        </Answer>
+      </details>
       <div class="above">
         <p role="status">{rows.data && `${whole(rows.data.total)} of ${whole(run.latents)} latents`} {said}</p>
         <button type="button" onClick={random}>Random latent <kbd>r</kbd></button>
