@@ -269,6 +269,47 @@ TEST(DelphiExplanations, AreTakenWithTheirJudgements) {
   EXPECT_EQ(kept["scores"][0]["tn"], 1);
 }
 
+TEST(DelphiExplanations, GoOutAndComeBackWithTheSameCounts) {
+  const TemporaryFolder folder("delphi-out");
+  const std::string run = gloss::testing::copy_of_run(folder).string(), out = (folder.path() / "out").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "alive,random:4"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run, "--shuffled", "none"}).code, 0);
+  const std::vector<std::string> command = {"export", run, out, "--format", "delphi-explanations"};
+  const Outcome outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("4 explanations and 8 files of judgements"));
+  EXPECT_EQ(run_gloss(command).code, 3);  // is there already
+  std::size_t strongest = 0;
+  for (const auto& file : fs::directory_iterator(out + "/scores/detection")) {
+    for (const auto& one : nlohmann::json::parse(content(file.path()))) {
+      ASSERT_EQ(one["str_tokens"].size(), 32U);
+      double largest = 0;
+      for (const auto& value : one["activations"]) largest = std::max(largest, value.get<double>());
+      EXPECT_EQ(one["activating"], largest > 0);
+      EXPECT_EQ(one["distance"] >= 0, one["activating"]);
+      strongest += one["distance"] == 0 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(strongest, 0U);
+  const Outcome import = run_gloss({"import", run, out, "--format", "delphi-explanations", "--explainer", "pattern"});
+  ASSERT_EQ(import.code, 0) << import.err;
+  EXPECT_THAT(import.err, HasSubstr("4 were there already"));
+  EXPECT_THAT(import.err, HasSubstr("8 scores by the judge 'imported:delphi'"));
+  const std::string lines = (folder.path() / "x.jsonl").string();
+  ASSERT_EQ(run_gloss({"export", run, lines, "--format", "jsonl"}).code, 0);
+  std::istringstream rows(content(lines));
+  for (std::string row; std::getline(rows, row);) {
+    const auto scores = nlohmann::json::parse(row)["scores"];
+    ASSERT_EQ(scores.size(), 4U);  // detection and fuzz, by each judge
+    for (std::size_t i = 0; i < scores.size(); i += 2) {
+      EXPECT_EQ(scores[i]["scorer"], scores[i + 1]["scorer"]);
+      for (const char* key : {"tp", "fp", "tn", "fn", "failed", "auc", "per_decile"})
+        EXPECT_EQ(scores[i].value(key, nlohmann::json()).dump(), scores[i + 1].value(key, nlohmann::json()).dump())
+            << key;
+    }
+  }
+}
+
 /// The lines of a gzip file, parsed.
 std::vector<nlohmann::json> packed_lines(const std::string& file) {
   gzFile in = gzopen(file.c_str(), "rb");

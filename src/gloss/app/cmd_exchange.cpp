@@ -55,7 +55,9 @@ int export_delphi(const ExchangeOptions& o, Context& context) {
       context.reporter.warn(fmt::format("{}: {} activations up to 1e-5 are left out, as delphi leaves them out",
                                         hookpoint, losses.too_small));
   }
-  context.reporter.info("not in delphi's format: firings at special tokens, statistics, logit weights, explanations");
+  context.reporter.info(
+      "not in delphi's cache: firings at special tokens, statistics, logit weights; --format delphi-explanations "
+      "writes explanations and scores");
   return kDone;
 }
 
@@ -204,15 +206,16 @@ int import_delphi(const ExchangeOptions& o, Context& context) {
   return kDone;
 }
 
-constexpr std::array<FormatRow, 9> kFormats{{{"csv", export_csv, import_csv},
-                                             {"delphi", export_delphi, import_delphi},
-                                             {"delphi-explanations", nullptr, import_delphi_explanations},
-                                             {"jsonl", export_lines, import_lines},
-                                             {"neuronpedia", export_neuronpedia, import_neuronpedia},
-                                             {"openai", export_openai, import_openai},
-                                             {"parquet", export_parquet, import_parquet},
-                                             {"sae-dashboard", export_sae_dashboard, nullptr},
-                                             {"saebench", export_saebench, import_saebench}}};
+constexpr std::array<FormatRow, 9> kFormats{
+    {{"csv", export_csv, import_csv},
+     {"delphi", export_delphi, import_delphi},
+     {"delphi-explanations", export_delphi_explanations, import_delphi_explanations},
+     {"jsonl", export_lines, import_lines},
+     {"neuronpedia", export_neuronpedia, import_neuronpedia},
+     {"openai", export_openai, import_openai},
+     {"parquet", export_parquet, import_parquet},
+     {"sae-dashboard", export_sae_dashboard, nullptr},
+     {"saebench", export_saebench, import_saebench}}};
 
 int exchange(const ExchangeOptions& o, Context& context, Exchange FormatRow::*way) {
   std::vector<std::string> known;
@@ -231,12 +234,14 @@ Runner setup_export(CLI::App& cli) {
   cli.add_option("run", o->run, "run folder with a finished cache; for sae-dashboard also one of its files")
       ->required();
   cli.add_option("out", o->other,
-                 "folder (delphi, neuronpedia, openai, sae-dashboard, saebench) or file to write; nothing is replaced")
+                 "folder (delphi, delphi-explanations, neuronpedia, openai, sae-dashboard, saebench) or file to write; "
+                 "nothing is replaced")
       ->required();
   cli.add_option(
          "--format", o->format,
          "csv: explanations with their scores as a table; delphi: its activation cache, latents/HOOKPOINT in the "
-         "folder; jsonl: explanations with their scores, one a "
+         "folder; delphi-explanations: its explanations and scores in the folder, which may hold that cache; jsonl: "
+         "explanations with their scores, one a "
          "line; neuronpedia: its bulk files, v1/MODEL/LAYER-SET in the folder; openai: the neuron explainer's "
          "explanations/LAYER/LATENT.jsonl and collated-activations; parquet: the table of csv, where gloss is built "
          "with Apache Arrow; sae-dashboard: its batch-N.json, HOOKPOINT/batch-N.json in the folder; saebench: its "
@@ -246,8 +251,9 @@ Runner setup_export(CLI::App& cli) {
   cli.add_option("--latents", o->latents, std::string("for neuronpedia, openai and sae-dashboard: ") + kLatentsHelp);
   cli.add_option("--sae-set", o->sae_set,
                  "for neuronpedia, sae-dashboard and saebench: name of the set of coders, of which a layer has one");
-  cli.add_option("--explainer", o->explainer, "for saebench: whose explanations, when several were judged");
-  cli.add_option("--judge", o->judge, "for saebench: whose judgements, when several judged");
+  cli.add_option("--explainer", o->explainer,
+                 "for saebench and delphi-explanations: whose explanations, when there are several");
+  cli.add_option("--judge", o->judge, "for saebench and delphi-explanations: whose judgements, when several judged");
   cli.add_option("--creator", o->creator, "for neuronpedia: the account there whose rows they are");
   cli.add_option("--splits", o->splits, "for delphi: files a hookpoint, delphi's n_splits")
       ->check(CLI::Range(1, 100'000));

@@ -35,6 +35,7 @@ int export_lines(const ExchangeOptions& o, Context& context);
 int export_csv(const ExchangeOptions& o, Context& context);
 int export_parquet(const ExchangeOptions& o, Context& context);
 int export_openai(const ExchangeOptions& o, Context& context);
+int export_delphi_explanations(const ExchangeOptions& o, Context& context);
 int export_saebench(const ExchangeOptions& o, Context& context);
 
 /// Explanations and scores of others into a run: all of the files or, at the first fault, nothing of them.

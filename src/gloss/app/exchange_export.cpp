@@ -15,6 +15,9 @@
 #include "gloss/base/error.h"
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
+#include "gloss/base/utf8.h"
+#include "gloss/examples/active_windows.h"
+#include "gloss/exchange/delphi_results.h"
 #include "gloss/exchange/explanation_csv.h"
 #include "gloss/exchange/explanation_lines.h"
 #include "gloss/exchange/explanation_parquet.h"
@@ -116,6 +119,42 @@ void export_neurons(const ExchangeOptions& o, const RunData& data, const store::
                                     latents.size(), explained, o.other));
 }
 
+/// The one explainer that the options leave.
+std::string explained_by(const ExchangeOptions& o, const store::Store& store, const std::string& hookpoint) {
+  std::set<std::string> found;
+  store.each_explanation(hookpoint, o.explainer, [&](const store::ExplanationRow& row) {
+    if (!score::is_shuffled_name(row.explainer)) found.insert(row.explainer);
+  });
+  if (found.size() == 1) return *found.begin();
+  if (found.empty()) fail_input(hookpoint, "has no explanations", fmt::format("gloss explain {} makes them", o.run));
+  throw Error(ErrorKind::usage, hookpoint, fmt::format("was explained by {}", fmt::join(found, ", ")),
+              "choose one with --explainer NAME");
+}
+
+/// Writes a latent's judgements by each scorer that delphi has files of. Returns how many files.
+std::size_t export_judgements(const ExchangeOptions& o, const store::Store& store, const std::string& hookpoint,
+                              const store::ExplanationRow& row, const ExampleSettings& settings,
+                              const std::function<exchange::DelphiWindow(const score::Judgement&)>& window_of) {
+  std::size_t files = 0;
+  for (const store::ScoreRow& scored : store.scores_of(hookpoint, row.explanation.latent)) {
+    if (scored.explainer != row.explainer || (scored.scorer != "detection" && scored.scorer != "fuzz")) continue;
+    if (!o.judge.empty() && scored.judge != o.judge) continue;
+    const auto judgements =
+        store.judgements(hookpoint, row.explanation.latent, row.explainer, scored.scorer, scored.judge);
+    if (judgements.empty()) continue;  // imported
+    const fs::path folder = fs::path(o.other) / "scores" / scored.scorer;
+    fs::create_directories(folder);
+    const fs::path file = folder / exchange::delphi_name(hookpoint, row.explanation.latent);
+    if (fs::exists(file))
+      throw Error(ErrorKind::usage, hookpoint,
+                  fmt::format("latent {} was judged twice in {}", to_index(row.explanation.latent), scored.scorer),
+                  "choose one with --judge NAME");
+    write_file(file, exchange::delphi_judgements(judgements, settings.options.quantiles, window_of));
+    ++files;
+  }
+  return files;
+}
+
 /// The one explainer and judge of detection that the options leave.
 std::pair<std::string, std::string> judged_by(const ExchangeOptions& o, const store::Store& store,
                                               const std::string& hookpoint) {
@@ -178,6 +217,52 @@ int export_openai(const ExchangeOptions& o, Context& context) {
   context.reporter.info(
       "not in OpenAI's files: names of explainers, scores but the correlation of simulation, judgements; not in a run: "
       "simulated sequences, samples by quantile");
+  return kDone;
+}
+
+int export_delphi_explanations(const ExchangeOptions& o, Context& context) {
+  const RunData data = RunData::open(RunFolder(o.run));
+  const std::vector<std::string> hookpoints = data.run.select_hookpoints(o.hookpoints);
+  const fs::path explanations = fs::path(o.other) / "explanations", scores = fs::path(o.other) / "scores";
+  must_not_be(explanations);  // the folder may hold the cache
+  must_not_be(scores);
+  const store::Store store(data.run.results());
+  const ExampleSettings settings = kept_example_settings(store, data.run);
+  std::size_t written = 0, failed = 0, judged = 0;
+  const auto write_all = [&] {
+    for (const std::string& hookpoint : hookpoints) {
+      const index::Reader reader = data.index(hookpoint);
+      const std::vector<store::ExplanationRow> rows = store.explanations(hookpoint, explained_by(o, store, hookpoint));
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        stop_if_interrupted();
+        if (!rows[i].explanation.ok()) {
+          ++failed;
+          continue;
+        }
+        const LatentId latent = rows[i].explanation.latent;
+        fs::create_directories(explanations);
+        write_file(explanations / exchange::delphi_name(hookpoint, latent),
+                   exchange::delphi_explanation(rows[i].explanation.text));
+        ++written;
+        const index::Firings firings = reader.firings(latent);
+        judged += export_judgements(o, store, hookpoint, rows[i], settings, [&](const score::Judgement& j) {
+          exchange::DelphiWindow window;
+          for (const TokenId id : data.tokens.tokens().subspan(j.start, settings.options.window))
+            window.tokens.push_back(replace_invalid_utf8(data.tokenizer.token_bytes(id)));
+          window.activations = examples::activations_in(firings, j.start, settings.options.window);
+          return window;
+        });
+        context.reporter.progress({"export " + hookpoint, i + 1, rows.size(), "latents", ""});
+      }
+    }
+  };
+  write_folder(explanations, [&] { write_folder(scores, write_all); });
+  context.reporter.info(
+      fmt::format("{} explanations and {} files of judgements written to {}", written, judged, o.other));
+  if (failed > 0) context.reporter.warn(fmt::format("{} failed explanations are left out", failed));
+  context.reporter.info(
+      "not in delphi's files: intervals, scorers but detection and fuzz, which tokens fuzz had marked, replies, "
+      "baselines; the cache is written by --format delphi");
   return kDone;
 }
 

@@ -21,6 +21,8 @@ using Json = nlohmann::json;
 constexpr std::uint32_t kQuantiles = 10;  // delphi's, unless a judgement has a higher one
 constexpr std::array<std::string_view, 3> kScorers = {"detection", "fuzz", "simulation"};
 
+constexpr std::string_view kBetween = "_latent";  // HOOKPOINT_latentN.txt
+
 /// A latent by the name of its files.
 struct Named {
   std::string hookpoint;
@@ -29,7 +31,6 @@ struct Named {
 
 /// HOOKPOINT_latentN.txt; nothing when it is not called so.
 std::optional<Named> named_by(const fs::path& file) {
-  constexpr std::string_view kBetween = "_latent";
   const std::string stem = file.stem().string();
   const std::size_t at = stem.rfind(kBetween);
   if (file.extension() != ".txt" || at == std::string::npos || at == 0) return std::nullopt;
@@ -144,6 +145,32 @@ DelphiReading each_delphi_explanation(const fs::path& root, const std::vector<st
   }
   reading.unread = unread_scores(root);
   return reading;
+}
+
+std::string delphi_name(const std::string& hookpoint, LatentId latent) {
+  return fmt::format("{}{}{}.txt", hookpoint, kBetween, to_index(latent));
+}
+
+std::string delphi_explanation(const std::string& text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string delphi_judgements(std::span<const score::Judgement> judgements, std::uint32_t quantiles,
+                              const std::function<DelphiWindow(const score::Judgement&)>& window_of) {
+  Json list = Json::array();
+  for (const score::Judgement& j : judgements) {
+    const DelphiWindow window = window_of(j);
+    const bool failed = j.verdict == score::Verdict::failed, yes = j.verdict == score::Verdict::yes;
+    const bool known = j.truth && j.quantile >= 1 && j.quantile <= quantiles;
+    list.push_back({{"str_tokens", window.tokens},
+                    {"activations", window.activations},
+                    {"distance", known ? static_cast<int>(quantiles) - static_cast<int>(j.quantile) : -1},
+                    {"activating", j.truth},
+                    {"prediction", failed ? Json(nullptr) : Json(yes)},
+                    {"probability", failed || j.probability < 0.0F ? Json(nullptr) : Json(j.probability)},
+                    {"correct", failed ? Json(nullptr) : Json(yes == j.truth)}});
+  }
+  return list.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace gloss::exchange
