@@ -33,7 +33,7 @@ TEST(Delphi, ACacheGoesOutComesBackAndIsExplained) {
   const std::string out = (folder.path() / "out").string(), back = (folder.path() / "back").string();
   Outcome outcome = run_gloss({"export", cached_run().string(), out, "--format", "delphi", "--splits", "3"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("not in delphi's format: firings at special tokens"));
+  EXPECT_THAT(outcome.err, HasSubstr("not in delphi's cache: firings at special tokens"));
   EXPECT_TRUE(fs::exists(out + "/latents/layers.2/config.json"));
   outcome = run_gloss({"export", cached_run().string(), out, "--format", "delphi"});
   EXPECT_EQ(outcome.code, 3);
