@@ -164,6 +164,25 @@ TEST(Csv, ATableGoesOutAndComesBackUnderAnotherName) {
   }
 }
 
+TEST(Csv, SomebodyElsesExplanationsAreJudgedInARunThatExplainedNothing) {
+  const TemporaryFolder folder("labels");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  const std::string file = (folder.path() / "x.csv").string(), again = (folder.path() / "again.csv").string();
+  ASSERT_EQ(run_gloss({"explain", run, "--latents", "random:4"}).code, 0);
+  ASSERT_EQ(run_gloss({"score", run, "--shuffled", "none"}).code, 0);
+  ASSERT_EQ(run_gloss({"export", run, file, "--format", "csv"}).code, 0);
+  const std::string other = (folder.path() / "other").string();
+  fs::copy(cached_run(), other, fs::copy_options::recursive);
+  EXPECT_THAT(run_gloss({"score", other}).err, HasSubstr("nothing was explained yet"));
+  ASSERT_EQ(run_gloss({"import", other, file, "--format", "csv", "--no-scores"}).code, 0);
+  const Outcome outcome = run_gloss({"score", other, "--shuffled", "none"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  ASSERT_EQ(run_gloss({"export", other, again, "--format", "csv"}).code, 0);
+  EXPECT_EQ(content(again), content(file));  // on the windows that explaining here would have left for it
+  ASSERT_EQ(run_gloss({"report", other}).code, 0);
+  ASSERT_EQ(run_gloss({"explain", other, "--latents", "random:4"}).code, 0);
+}
+
 TEST(OpenAi, ExplanationsOfNeuronsAreTaken) {
   const TemporaryFolder folder("openai");
   const std::string run = gloss::testing::copy_of_run(folder).string();

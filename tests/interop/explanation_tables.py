@@ -8,11 +8,39 @@ Makes a run of the project's small model in a temporary folder. Without pandas i
 import importlib.util
 import json
 import math
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from small_run import cache_small, gloss
+
+
+def parquet(run, folder, expected, pandas):
+    try:
+        gloss("export", run, folder / "x.parquet", "--format", "parquet")
+    except subprocess.CalledProcessError:
+        print("Parquet is skipped: this gloss is built without Apache Arrow (./setup --arrow DIR)")
+        return
+    table = pandas.read_parquet(folder / "x.parquet")
+    assert len(table) == len(expected)
+    for (_, row), (line, score) in zip(table.iterrows(), expected):
+        for key in ("hookpoint", "latent", "explainer", "explanation"):
+            assert row[key] == line[key], key
+        for key in ("scorer", "judge", "score_name", "tp", "fp", "tn", "fn", "failed"):
+            assert row[key] == score[key], key
+        value = score["score"]["value"]
+        assert math.isnan(row["score"]) if value is None else row["score"] == value
+    # A table of pandas' own making comes in again.
+    table.assign(explainer="theirs").to_parquet(folder / "theirs.parquet")
+    gloss("import", run, folder / "theirs.parquet", "--format", "parquet")
+    gloss("export", run, folder / "again.parquet", "--format", "parquet")
+    again = pandas.read_parquet(folder / "again.parquet")
+    theirs = again[again["explainer"] == "theirs"]
+    assert set(theirs["judge"]) == {"imported:pattern"}
+    for key in ("explanation", "scorer", "score", "score_low", "score_high", "tp", "auc"):
+        assert list(theirs[key]) == list(table[key]), key
+    print(f"pandas read {len(table)} rows of Parquet that gloss wrote, and gloss those that pandas wrote")
 
 
 def main():
@@ -43,6 +71,7 @@ def main():
                 assert row[key] == score[key], key
             value = score["score"]["value"]
             assert math.isnan(row["score"]) if value is None else abs(row["score"] - value) < 1e-5
+        parquet(run, folder, expected, pandas)
         print(f"pandas {pandas.__version__} read {len(table)} rows of {len(lines)} explanations, as the JSON lines have them")
     return 0
 

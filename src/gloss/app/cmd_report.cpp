@@ -111,10 +111,10 @@ Runner setup_report(CLI::App& cli) {
                  "latents whose windows the page holds: best, worst and random ones when there are more");
   cli.add_option("--table-rows", o->report.table_rows, "latents in the page's table; scores.csv always has all");
   cli.add_option("--examples", o->report.examples, "activating windows of a latent (12; 20 with --latents)");
-  cli.add_option(
-      "--figure", o->figures.names,
-      "only this figure: scores, histograms, deciles, agreement, judges, density, roc, calibration, cost, or "
-      "outcomes (of one latent); all there are by default");
+  cli.add_option("--figure", o->figures.names,
+                 "only this figure: scores, histograms, deciles, agreement, judges, density, roc, calibration, "
+                 "filters, kind-scores, "
+                 "cost, or outcomes (of one latent); all there are by default");
   cli.add_option("--latent", o->latent, "HOOKPOINT/NUMBER: the latent of outcomes");
   CLI::Option* latents = cli.add_option(
       "--latents", o->latents,
@@ -138,7 +138,8 @@ Runner setup_report(CLI::App& cli) {
       return write_latents_page(*o, data, store, report_data(data, store), context);
     }
     save_settings(run, "report", cli);
-    const report::RunData shown = report_data(data, store);
+    const bool windows = o->figures.names.empty() || !o->latent.empty() || has_example_settings(store);
+    const report::RunData shown = windows ? report_data(data, store) : figure_data(data, store);
     if (!o->latent.empty()) o->figures.latent = latent_named(o->latent);
     if (!o->figures.names.empty() || o->figures.latent) {
       o->figures.seed = o->report.seed;

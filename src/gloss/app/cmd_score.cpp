@@ -436,7 +436,7 @@ int score_command(const ScoreCommand& o, const CLI::App& cli, Context& context) 
   const RunData data = RunData::open(run);
   store::Store store(run.results());
   if (take_batch(o.judging.llm, store, "score", context.reporter)) return kDone;
-  const ExampleSettings settings = kept_example_settings(store, run);
+  const ExampleSettings settings = settle_example_settings(store, run);
   check_fuzz(fuzz, settings);
   const std::string explainer = explainer_of(o, store, run);
   save_settings(run, "score", cli);

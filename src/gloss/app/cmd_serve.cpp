@@ -102,10 +102,9 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
     input.examples = [data, source = example_source(*data, settings)](std::string_view hookpoint, LatentId latent) {
       return source(hookpoint, latent);
     };
-    input.report = [data, store = input.store.get()] {
-      report::RunData report = report_data(*data, *store);
-      return report;
-    };
+    input.report = [data, store = input.store.get()] { return report_data(*data, *store); };
+  } else {
+    input.report = [data, store = input.store.get()] { return figure_data(*data, *store); };
   }
   input.facts = run_facts(*data, settings);
   input.window = settings.options.window;

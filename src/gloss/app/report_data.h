@@ -15,6 +15,9 @@ namespace gloss::app {
 /// Lifetime: `data` and `store` must outlive the result. Errors: bad_input when nothing was explained yet.
 report::RunData report_data(const RunData& data, const store::Store& store);
 
+/// The same without what shows windows, also of a run that was filtered and never explained.
+report::RunData figure_data(const RunData& data, const store::Store& store);
+
 /// Model, coders, tokens, windows, seed and version, in the order shown.
 std::vector<std::pair<std::string, std::string>> run_facts(const RunData& data, const ExampleSettings& settings);
 /// Draws the windows of a latent as explainers and scorers had them. Threads: one at a time. Lifetime: `data` must

@@ -112,13 +112,20 @@ void keep_example_settings(store::Store& store, const RunFolder& run, const Exam
                            run.results().string()));
 }
 
-bool has_example_settings(const store::Store& store) { return store.setting(kExamplesKey).has_value(); }
+bool has_example_settings(const store::Store& store) {
+  return store.setting(kExamplesKey).has_value() || store.has_explanations();
+}
 
 ExampleSettings kept_example_settings(const store::Store& store, const RunFolder& run) {
   const std::optional<std::string> kept = store.setting(kExamplesKey);
-  if (!kept)
-    fail_input(run.root().string(), "nothing was explained yet",
-               fmt::format("gloss explain {} comes first", run.root().string()));
+  if (!kept) {
+    if (!store.has_explanations())
+      fail_input(run.root().string(), "nothing was explained yet",
+                 fmt::format("gloss explain {} comes first", run.root().string()));
+    ExampleSettings settings;
+    settings.options.window = std::gcd(settings.options.window, text::TokenFile::open(run.tokens()).ctx_len());
+    return settings;
+  }
   const Json json = formats::parse_json(*kept, run.results().string());
   const formats::Fields fields(json, run.results().string() + ": setting 'examples'");
   constexpr std::uint64_t kMax = 1U << 30;
@@ -143,6 +150,12 @@ ExampleSettings kept_example_settings(const store::Store& store, const RunFolder
   if (fields.has("embedding-model")) s.embedding_model = fields.string("embedding-model");
   if (fields.has("semantic-pool")) s.semantic_pool = number("semantic-pool");
   return s;
+}
+
+ExampleSettings settle_example_settings(store::Store& store, const RunFolder& run) {
+  ExampleSettings settings = kept_example_settings(store, run);
+  if (!store.setting(kExamplesKey)) keep_example_settings(store, run, settings);
+  return settings;
 }
 
 void keep_method(store::Store& store, const RunFolder& run, const std::string& name, const std::string& fingerprint,

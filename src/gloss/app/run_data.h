@@ -48,10 +48,13 @@ struct ExampleSettings {
 };
 /// Keeps the settings, or checks them against those kept before. Errors: bad_input naming what differs.
 void keep_example_settings(store::Store& store, const RunFolder& run, const ExampleSettings& settings);
-/// The settings kept. Errors: bad_input when nothing was explained yet.
+/// The settings kept; those that gloss explain has by default where explanations were only imported. Errors: bad_input
+/// when there are none of either kind.
 ExampleSettings kept_example_settings(const store::Store& store, const RunFolder& run);
 
-/// Whether any were kept: something was explained.
+/// The same, kept from here on: whoever explains or scores later has them too.
+ExampleSettings settle_example_settings(store::Store& store, const RunFolder& run);
+/// Whether there are any: something was explained, here or elsewhere.
 bool has_example_settings(const store::Store& store);
 
 /// Keeps the fingerprint of what an explainer or judge does (model, prompts), or checks it against the one kept:

@@ -19,6 +19,9 @@ at::Device find_device(const std::string& name) {
   if (!at::hasCUDA())
     throw Error(ErrorKind::usage, "", fmt::format("device 'cuda' is not there: libtorch {}", libtorch_version()),
                 "use --device cpu, or build against a libtorch with CUDA on a machine that has a GPU");
+  // A product in TF32 keeps ten bits of a float's 23: whoever set that elsewhere in this process did not mean this.
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowTF32CuDNN(false);
   return at::kCUDA;
 }
 

@@ -245,6 +245,11 @@ std::optional<LatentRow> Store::latent(std::string_view hookpoint, LatentId late
   return read_latent(query, std::string(hookpoint));
 }
 
+bool Store::has_explanations() const {
+  Query query(impl_->db.kept("SELECT 1 FROM explanation LIMIT 1"));
+  return query.next();
+}
+
 void Store::put_setting(std::string_view key, std::string_view value) {
   Impl::Write write(*impl_);
   Query(impl_->db.kept("INSERT OR REPLACE INTO setting VALUES (?1, ?2)"), key, value).run();

@@ -131,6 +131,7 @@ class Store : public llm::ReplyCache {
   void put_explanation(const ExplanationRow& row);
   /// Filters with "" take all; ordered by hookpoint, latent, explainer.
   std::vector<ExplanationRow> explanations(std::string_view hookpoint, std::string_view explainer) const;
+  bool has_explanations() const;
   std::optional<ExplanationRow> explanation(std::string_view hookpoint, LatentId latent,
                                             std::string_view explainer) const;
   /// The same, one at a time, for runs too large to hold. `visit` must not ask the store again.
