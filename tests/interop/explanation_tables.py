@@ -1,6 +1,6 @@
 """pandas reads the table of `gloss export --format csv`, and has of it what the JSON lines have.
 
-    pip install pandas==3.0.0
+    pip install pandas==3.0.0   # and pyarrow, for Parquet, if gloss is built with it
     python tests/interop/explanation_tables.py
 
 Makes a run of the project's small model in a temporary folder. Without pandas it says so and ends with 0.
@@ -39,7 +39,7 @@ def parquet(run, folder, expected, pandas):
     theirs = again[again["explainer"] == "theirs"]
     assert set(theirs["judge"]) == {"imported:pattern"}
     for key in ("explanation", "scorer", "score", "score_low", "score_high", "tp", "auc"):
-        assert list(theirs[key]) == list(table[key]), key
+        assert theirs[key].reset_index(drop=True).equals(table[key]), key
     print(f"pandas read {len(table)} rows of Parquet that gloss wrote, and gloss those that pandas wrote")
 
 
