@@ -4,14 +4,12 @@
 
 #include <cmath>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "gloss/base/error.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/report/summary.h"
-#include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 
 namespace gloss::exchange {
@@ -126,34 +124,23 @@ LeftOut each_neuronpedia_line(const std::filesystem::path& file, std::string_vie
 
 std::size_t write_explanation_lines(const store::Store& store, const std::vector<std::string>& hookpoints,
                                     const std::function<void(std::string_view text)>& write) {
-  std::size_t count = 0;
-  for (const std::string& hookpoint : hookpoints) {
-    std::map<LatentId, store::LatentRow> latents;
-    for (store::LatentRow& row : store.latents(hookpoint)) latents.emplace(row.latent, std::move(row));
-    std::map<std::pair<LatentId, std::string>, Ordered> scores;
-    store.each_score(hookpoint, "", "", [&](const store::ScoreRow& row) {
-      if (!score::is_shuffled_name(row.explainer)) scores[{row.score.latent, row.explainer}].push_back(score_json(row));
-    });
-    for (const store::ExplanationRow& row : store.explanations(hookpoint, "")) {
-      if (score::is_shuffled_name(row.explainer)) continue;
-      const explain::Explanation& e = row.explanation;
-      Ordered json = {{"hookpoint", hookpoint}, {"latent", to_index(e.latent)}, {"explainer", row.explainer}};
-      json["explanation"] = e.text;
-      if (!e.program.empty()) json["program"] = e.program;
-      if (!e.ok()) json["failure"] = e.failure;
-      if (const auto latent = latents.find(e.latent); latent != latents.end()) {
-        json["firings"] = latent->second.firing_count;
-        json["density"] = latent->second.density;
-        json["max_activation"] = latent->second.max_activation;
-        json["windows"] = latent->second.window_count;
-      }
-      const auto found = scores.find({e.latent, row.explainer});
-      json["scores"] = found == scores.end() ? Ordered::array() : found->second;
-      write(json.dump(-1, ' ', false, Ordered::error_handler_t::replace) + "\n");
-      ++count;
-    }
-  }
-  return count;
+  return each_explained(
+      store, hookpoints, [&](const store::ExplanationRow& row, const std::vector<store::ScoreRow>& scores) {
+        const explain::Explanation& e = row.explanation;
+        Ordered json = {{"hookpoint", row.hookpoint}, {"latent", to_index(e.latent)}, {"explainer", row.explainer}};
+        json["explanation"] = e.text;
+        if (!e.program.empty()) json["program"] = e.program;
+        if (!e.ok()) json["failure"] = e.failure;
+        if (const auto latent = store.latent(row.hookpoint, e.latent)) {
+          json["firings"] = latent->firing_count;
+          json["density"] = latent->density;
+          json["max_activation"] = latent->max_activation;
+          json["windows"] = latent->window_count;
+        }
+        json["scores"] = Ordered::array();
+        for (const store::ScoreRow& score : scores) json["scores"].push_back(score_json(score));
+        write(json.dump(-1, ' ', false, Ordered::error_handler_t::replace) + "\n");
+      });
 }
 
 }  // namespace gloss::exchange

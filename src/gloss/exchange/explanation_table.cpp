@@ -7,11 +7,9 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <utility>
 
 #include "gloss/base/error.h"
-#include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 
 namespace gloss::exchange {
@@ -133,28 +131,16 @@ bool is_same(const store::ExplanationRow& a, const store::ExplanationRow& b) {
 
 std::size_t each_table_row(const store::Store& store, const std::vector<std::string>& hookpoints,
                            const std::function<void(const TableRow&)>& write) {
-  std::size_t count = 0;
-  for (const std::string& hookpoint : hookpoints) {
-    std::map<std::pair<LatentId, std::string>, std::vector<store::ScoreRow>> scores;
-    store.each_score(hookpoint, "", "", [&](const store::ScoreRow& row) {
-      if (!score::is_shuffled_name(row.explainer)) scores[{row.score.latent, row.explainer}].push_back(row);
-    });
-    store.each_explanation(hookpoint, "", [&](const store::ExplanationRow& row) {
-      if (score::is_shuffled_name(row.explainer)) return;
-      const explain::Explanation& e = row.explanation;
-      TableRow cells{hookpoint, std::uint64_t{to_index(e.latent)}, row.explainer, e.text, e.program, e.failure};
-      const auto found = scores.find({e.latent, row.explainer});
-      if (found == scores.end()) write(cells);
-      if (found != scores.end()) {
-        for (const store::ScoreRow& score : found->second) {
+  return each_explained(
+      store, hookpoints, [&](const store::ExplanationRow& row, const std::vector<store::ScoreRow>& scores) {
+        const explain::Explanation& e = row.explanation;
+        TableRow cells{row.hookpoint, std::uint64_t{to_index(e.latent)}, row.explainer, e.text, e.program, e.failure};
+        if (scores.empty()) write(cells);
+        for (const store::ScoreRow& score : scores) {
           fill_score(cells, score);
           write(cells);
         }
-      }
-      ++count;
-    });
-  }
-  return count;
+      });
 }
 
 LeftOut each_table_explanation(const TableSource& table, const TableDefaults& defaults, const TakeExplanation& take) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "gloss/base/error.h"
 #include "gloss/base/mapped_file.h"
 #include "gloss/formats/json_file.h"
+#include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 #include "gloss/text/byte_source.h"
 
@@ -64,6 +66,26 @@ bool add_score(GivenExplanation& explanation, GivenScore given, const std::strin
   given.score.latent = explanation.row.explanation.latent;
   explanation.scores.push_back(std::move(given));
   return true;
+}
+
+std::size_t each_explained(
+    const store::Store& store, const std::vector<std::string>& hookpoints,
+    const std::function<void(const store::ExplanationRow&, const std::vector<store::ScoreRow>&)>& visit) {
+  std::size_t count = 0;
+  for (const std::string& hookpoint : hookpoints) {
+    for (const LatentId latent : store.explained_latents(hookpoint)) {
+      const std::vector<store::ScoreRow> scores = store.scores_of(hookpoint, latent);
+      for (const store::ExplanationRow& row : store.explanations_of(hookpoint, latent)) {
+        if (score::is_shuffled_name(row.explainer)) continue;
+        std::vector<store::ScoreRow> own;
+        std::copy_if(scores.begin(), scores.end(), std::back_inserter(own),
+                     [&](const store::ScoreRow& score) { return score.explainer == row.explainer; });
+        visit(row, own);
+        ++count;
+      }
+    }
+  }
+  return count;
 }
 
 LatentId latent_of(std::string_view digits, const std::string& where) {

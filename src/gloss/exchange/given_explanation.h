@@ -40,6 +40,13 @@ struct LeftOut {
 /// bad_input: no judge, the same scorer and judge twice, a number that the scorer cannot have given (a share above 1).
 bool add_score(GivenExplanation& explanation, GivenScore given, const std::string& where);
 
+/// Calls `visit` with each explanation of the hookpoints, failed ones too, and its scores: ordered by hookpoint,
+/// latent, explainer, and scorer and judge. Shuffled baselines are left out. Returns how many. Memory: of one latent's
+/// rows.
+std::size_t each_explained(
+    const store::Store& store, const std::vector<std::string>& hookpoints,
+    const std::function<void(const store::ExplanationRow&, const std::vector<store::ScoreRow>&)>& visit);
+
 /// A number, or its digits as text. Errors: bad_input.
 LatentId latent_of(const nlohmann::json& value, const std::string& where);
 LatentId latent_of(std::string_view digits, const std::string& where);

@@ -250,6 +250,17 @@ bool Store::has_explanations() const {
   return query.next();
 }
 
+std::vector<LatentId> Store::explained_latents(std::string_view hookpoint) const {
+  Query query(impl_->db.kept("SELECT DISTINCT latent FROM explanation WHERE hookpoint = ?1 ORDER BY latent"),
+              impl_->find_name(NameKind::hookpoint, hookpoint));
+  std::vector<LatentId> latents;
+  while (query.next()) {
+    const std::uint64_t latent = query.bounded(0, std::numeric_limits<std::uint32_t>::max(), "explanation.latent");
+    latents.push_back(LatentId{static_cast<std::uint32_t>(latent)});
+  }
+  return latents;
+}
+
 void Store::put_setting(std::string_view key, std::string_view value) {
   Impl::Write write(*impl_);
   Query(impl_->db.kept("INSERT OR REPLACE INTO setting VALUES (?1, ?2)"), key, value).run();

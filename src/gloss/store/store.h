@@ -132,6 +132,8 @@ class Store : public llm::ReplyCache {
   /// Filters with "" take all; ordered by hookpoint, latent, explainer.
   std::vector<ExplanationRow> explanations(std::string_view hookpoint, std::string_view explainer) const;
   bool has_explanations() const;
+  /// Latents of which an explainer told something, or failed to; ascending.
+  std::vector<LatentId> explained_latents(std::string_view hookpoint) const;
   std::optional<ExplanationRow> explanation(std::string_view hookpoint, LatentId latent,
                                             std::string_view explainer) const;
   /// The same, one at a time, for runs too large to hold. `visit` must not ask the store again.

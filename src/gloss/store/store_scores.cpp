@@ -271,12 +271,12 @@ void Store::each_score(std::string_view hookpoint, std::string_view explainer, s
 }
 
 std::vector<ScoreRow> Store::scores_of(std::string_view hookpoint, LatentId latent) const {
-  Statement statement(impl_->db, fmt::format("SELECT {} FROM score s JOIN name e ON e.id = s.explainer "
-                                             "JOIN name c ON c.id = s.scorer JOIN name j ON j.id = s.judge "
-                                             "WHERE s.hookpoint = ?1 AND s.latent = ?2 "
-                                             "ORDER BY e.text, c.text, j.text",
-                                             kScoreColumns));
-  Statement measures(impl_->db, measures_query(impl_->db));
+  static const std::string kOfLatent = fmt::format(
+      "SELECT {} FROM score s JOIN name e ON e.id = s.explainer JOIN name c ON c.id = s.scorer JOIN name j ON "
+      "j.id = s.judge WHERE s.hookpoint = ?1 AND s.latent = ?2 ORDER BY e.text, c.text, j.text",
+      kScoreColumns);
+  Statement& statement = impl_->db.kept(kOfLatent.c_str());
+  Statement& measures = impl_->db.kept(measures_query(impl_->db));
   std::vector<ScoreRow> rows;
   Query query(statement, impl_->find_name(NameKind::hookpoint, hookpoint), latent);
   while (query.next()) {
