@@ -267,7 +267,9 @@ void run_pass(Pass& pass) {
     if (c.writer) resume = std::min(resume, c.writer->resume_position());
   }
   const std::uint32_t begin = pass.shard.first;
-  auto first = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len));
+  // Batches begin where they would have: a product's last bits may depend on the row's place in it.
+  const std::uint32_t whole = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len)) - begin;
+  std::uint32_t first = begin + whole >= contexts ? contexts : begin + whole / pass.options.batch * pass.options.batch;
   if (first > begin) pass.report.info(fmt::format("going on at token {}", format_count(static_cast<double>(resume))));
   const std::vector<model::Hookpoint> places = places_of(pass.cached);
   std::vector<index::Firing> firings, at_special;
