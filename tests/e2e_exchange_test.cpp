@@ -103,6 +103,11 @@ TEST(SaeDashboard, LatentsGoOutAreShownAndAreWrittenAgain) {
   EXPECT_EQ(batch["layer"], 2);
   const auto& feature = batch["features"][0];
   EXPECT_EQ(feature["pos_str"].size(), 10U);
+  std::size_t tokens = 0;  // of a vocabulary of 1,024
+  for (const auto& height : feature["logits_hist_data_bar_heights"]) tokens += height.get<std::size_t>();
+  EXPECT_EQ(tokens, 1024U);
+  EXPECT_EQ(feature["logits_hist_data_bar_values"].size(), 50U);
+  EXPECT_LT(feature["logits_hist_data_bar_values"][49], feature["pos_values"][0]);
   const auto& strongest = feature["activations"][0];
   const auto at = strongest["qualifying_token_index"].get<std::size_t>();
   EXPECT_EQ(strongest["values"][at], strongest["bin_max"]);
@@ -388,6 +393,7 @@ TEST(Neuronpedia, BulkFilesGoOutAndTheirExplanationsComeBack) {
   for (const auto& row : features) EXPECT_EQ(row["maxActApprox"], largest[row["index"]]) << row["index"];
   EXPECT_EQ(features[0]["hookName"], "blocks.2.hook_resid_post");
   EXPECT_EQ(features[0]["pos_str"].size(), 10U);
+  EXPECT_EQ(features[0]["logits_hist_data_bar_heights"].size(), 50U);
   EXPECT_EQ(nlohmann::json::parse(content(source + "source.jsonl"))["setName"], "res");
   EXPECT_EQ(nlohmann::json::parse(content(out + "/v1/config/explanation_type.jsonl"))["name"], "gloss_pattern");
 

@@ -69,6 +69,7 @@ def main():
             read = NeuronpediaDashboardFeature(**theirs)
             assert json.dumps(read.to_dict())
             assert read.pos_str == mine["pos_str"] and read.neg_str == mine["neg_str"]
+            assert read.logits_hist_data_bar_heights == mine["logits_hist_data_bar_heights"] and sum(mine["logits_hist_data_bar_heights"])
             for s in read.activations:
                 row, at = activations[at], at + 1
                 assert row["index"] == mine["index"] and row["tokens"] == s.tokens

@@ -111,7 +111,7 @@ int export_sae_dashboard(const ExchangeOptions& o, Context& context) {
   }
   context.reporter.info(
       "not in sae-dashboard's files: explanations, scores; not in a run: correlated neurons and latents, neuron "
-      "alignment, the histogram of logits");
+      "alignment");
   return kDone;
 }
 

@@ -106,14 +106,16 @@ Json feature_row(const Origin& origin, const examples::LatentPage& page, const J
     row["topkCosSimValues"].push_back(entry.value);
   }
   // A run keeps nothing to fill these with.
-  for (const char* name : {"neuron_alignment_indices", "neuron_alignment_values", "neuron_alignment_l1",
-                           "correlated_neurons_indices", "correlated_neurons_pearson", "correlated_neurons_l1",
-                           "correlated_features_indices", "correlated_features_pearson", "correlated_features_l1",
-                           "logits_hist_data_bar_heights", "logits_hist_data_bar_values", "decoder_weights_dist"})
+  for (const char* name :
+       {"neuron_alignment_indices", "neuron_alignment_values", "neuron_alignment_l1", "correlated_neurons_indices",
+        "correlated_neurons_pearson", "correlated_neurons_l1", "correlated_features_indices",
+        "correlated_features_pearson", "correlated_features_l1", "decoder_weights_dist"})
     row[name] = Json::array();
   add_tokens(row, "neg", page.suppressed);
   add_tokens(row, "pos", page.promoted);
   row["frac_nonzero"] = page.density;
+  row["logits_hist_data_bar_heights"] = page.logit_heights;
+  row["logits_hist_data_bar_values"] = page.logit_values;
   row["freq_hist_data_bar_heights"] = page.histogram_heights;
   row["freq_hist_data_bar_values"] = page.histogram_values;
   return row;
@@ -367,7 +369,7 @@ int export_neuronpedia(const ExchangeOptions& o, Context& context) {
   }
   context.reporter.info(
       "not in Neuronpedia's bulk files: scores, patterns; not in a run: correlated neurons and latents, neuron "
-      "alignment, the histogram of logits, vectors");
+      "alignment, vectors");
   return kDone;
 }
 

@@ -10,6 +10,7 @@
 #include "gloss/base/quantity.h"
 #include "gloss/index/cooccurrence.h"
 #include "gloss/index/latent_weights.h"
+#include "gloss/sparse/logit_histograms.h"
 #include "gloss/sparse/logit_weights.h"
 #include "gloss/sparse/neighbours.h"
 
@@ -27,6 +28,23 @@ std::uint32_t vocabulary_of(const WeightsStage& stage) {
   return std::min(stage.subject.config().vocabulary, tokenizer.vocabulary_size());
 }
 
+/// Between the ends of what was found.
+void add_histograms(const WeightsStage& stage, const std::string& name, const sparse::RowSource& decoder,
+                    const sparse::RowSource& unembedding, const sparse::LogitWeights& found,
+                    index::LatentWeights& weights, Reporter& report) {
+  std::vector<float> low, high;
+  for (std::size_t f = 0; f < weights.latents; ++f) {
+    low.push_back(found.suppressed_weight[f * found.n]);
+    high.push_back(found.promoted_weight[f * found.n]);
+  }
+  sparse::HistogramOptions options;
+  options.threads = stage.threads;
+  options.stage = name + " logit histograms";
+  sparse::LogitHistograms histograms = sparse::logit_histograms(decoder, unembedding, low, high, options, report);
+  weights.histogram_bins = static_cast<std::uint32_t>(histograms.bins);
+  weights.logit_histogram = std::move(histograms.counts);
+}
+
 void add_logit_weights(const WeightsStage& stage, const std::string& name, index::LatentWeights& weights,
                        Reporter& report) {
   const sparse::RowSource decoder = sparse::RowSource::of(stage.coder.decoder(), stage.coder.info().output_width);
@@ -35,8 +53,9 @@ void add_logit_weights(const WeightsStage& stage, const std::string& name, index
   options.threads = stage.threads;
   options.memory_bytes = stage.memory_bytes;
   options.stage = name + " logit weights";
-  sparse::LogitWeights found =
-      sparse::logit_weights(decoder, unembedding_rows(stage.subject, weights.vocabulary), options, report);
+  const sparse::RowSource unembedding = unembedding_rows(stage.subject, weights.vocabulary);
+  sparse::LogitWeights found = sparse::logit_weights(decoder, unembedding, options, report);
+  add_histograms(stage, name, decoder, unembedding, found, weights, report);
   weights.of(WeightList::promoted) = {std::move(found.promoted), std::move(found.promoted_weight)};
   weights.of(WeightList::suppressed) = {std::move(found.suppressed), std::move(found.suppressed_weight)};
   weights.logit_moments = std::move(found.moments);

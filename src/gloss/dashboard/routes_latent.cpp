@@ -116,6 +116,16 @@ void add_histograms(Json& json, const index::Reader& index, LatentId latent) {
   json["position_histogram"] = {{"edges", offsets.edges}, {"counts", offsets.counts}, {"tokens", nullptr}};
 }
 
+void add_logit_histogram(Json& json, const index::LatentWeightsReader& weights, LatentId latent) {
+  const std::optional<index::LogitHistogram> found = weights.histogram(latent);
+  if (!found) return;
+  const double width = (found->high - found->low) / static_cast<double>(found->counts.size());
+  Json edges = Json::array();
+  for (std::size_t i = 0; i <= found->counts.size(); ++i)
+    edges.push_back(number(found->low + static_cast<double>(i) * width));
+  json["logit_histogram"] = {{"edges", std::move(edges)}, {"counts", found->counts}};
+}
+
 void add_statistics(Json& json, const Run& run, const index::StatisticsReader& statistics, LatentId latent) {
   Json& positions = json["position_histogram"];
   const std::span<const std::uint64_t> tokens = statistics.offset_tokens();
@@ -193,6 +203,7 @@ Json latent_json(const Run& run, const Place& place) {
     json["promoted"] = token_weights_json(run, weights->second, WeightList::promoted, place.latent);
     json["suppressed"] = token_weights_json(run, weights->second, WeightList::suppressed, place.latent);
     json["neighbours"] = neighbours_json(run, weights->second, place, explainer);
+    add_logit_histogram(json, weights->second, place.latent);
   }
   add_histograms(json, hookpoint.index, place.latent);
   if (hookpoint.statistics) add_statistics(json, run, *hookpoint.statistics, place.latent);

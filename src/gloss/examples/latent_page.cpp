@@ -89,6 +89,12 @@ LatentPage latent_page(const index::Reader& reader, const text::TokenFile& token
     page.promoted = listed_tokens(*weights, index::WeightList::promoted, latent, options.tokens, tokenizer);
     page.suppressed = listed_tokens(*weights, index::WeightList::suppressed, latent, options.tokens, tokenizer);
     page.neighbours = weights->entries(index::WeightList::decoder_neighbours, latent);
+    if (const auto histogram = weights->histogram(latent)) {
+      const auto width = (histogram->high - histogram->low) / static_cast<double>(histogram->counts.size());
+      for (std::size_t i = 0; i < histogram->counts.size(); ++i)
+        page.logit_values.push_back(histogram->low + (static_cast<double>(i) + 0.5) * width);
+      page.logit_heights.assign(histogram->counts.begin(), histogram->counts.end());
+    }
   }
   std::vector<float> values(firings.size());
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = firings.value(i);

@@ -31,6 +31,8 @@ struct LatentPage {
   std::vector<index::WeightEntry> neighbours;    // nearest decoder rows and their cosines
   std::vector<double> histogram_values;          // middles of equal bins over the activations
   std::vector<std::uint64_t> histogram_heights;  // firings in each
+  std::vector<double> logit_values;              // the same of its logit weights, where the run has their histogram
+  std::vector<std::uint64_t> logit_heights;      // tokens in each, of those that were counted
   std::vector<PageSequence> sequences;           // the strongest first, then by interval from the highest
 };
 

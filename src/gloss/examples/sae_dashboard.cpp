@@ -46,21 +46,26 @@ void add_tokens(Ordered& json, const std::string& name, const std::vector<std::p
   }
 }
 
+void add_bars(Ordered& json, const std::string& name, const std::vector<double>& middles,
+              const std::vector<std::uint64_t>& heights) {
+  json[name + "_bar_values"] = Ordered::array();
+  for (const double value : middles) json[name + "_bar_values"].push_back(rounded(value));
+  json[name + "_bar_heights"] = heights;
+}
+
 Ordered page_json(const LatentPage& page, const DashboardOrigin& origin) {
   Ordered json = {{"feature_index", to_index(page.latent)}};
   // Their readers want these lists; a run keeps nothing to fill them with.
-  for (const char* name : {"neuron_alignment_indices", "neuron_alignment_values", "neuron_alignment_l1",
-                           "correlated_neurons_indices", "correlated_neurons_l1", "correlated_neurons_pearson",
-                           "correlated_features_indices", "correlated_features_l1", "correlated_features_pearson",
-                           "logits_hist_data_bar_heights", "logits_hist_data_bar_values", "decoder_weights_dist"})
+  for (const char* name :
+       {"neuron_alignment_indices", "neuron_alignment_values", "neuron_alignment_l1", "correlated_neurons_indices",
+        "correlated_neurons_l1", "correlated_neurons_pearson", "correlated_features_indices", "correlated_features_l1",
+        "correlated_features_pearson", "decoder_weights_dist"})
     json[name] = Ordered::array();
   add_tokens(json, "neg", page.suppressed);
   add_tokens(json, "pos", page.promoted);
   json["frac_nonzero"] = page.density;
-  Ordered middles = Ordered::array();
-  for (const double value : page.histogram_values) middles.push_back(rounded(value));
-  json["freq_hist_data_bar_values"] = std::move(middles);
-  json["freq_hist_data_bar_heights"] = page.histogram_heights;
+  add_bars(json, "freq_hist_data", page.histogram_values, page.histogram_heights);
+  add_bars(json, "logits_hist_data", page.logit_values, page.logit_heights);
   json["n_prompts_total"] = origin.prompts;
   json["n_tokens_in_prompt"] = origin.tokens_in_prompt;
   json["dataset"] = origin.dataset;
@@ -143,6 +148,19 @@ PageSequence read_sequence(const Json& json, const std::string& where) {
   return s;
 }
 
+void read_bars(const Fields& fields, const std::string& name, std::vector<double>& middles,
+               std::vector<std::uint64_t>& heights) {
+  const std::string values_key = name + "_bar_values", heights_key = name + "_bar_heights";
+  if (!fields.has(values_key)) return;
+  middles = numbers_at(fields, values_key);
+  for (const double height : numbers_at(fields, heights_key)) {
+    if (!(height >= 0) || height > static_cast<double>(kMostNumber))
+      fail_input(fields.where(), fmt::format("'{}' holds {}, wanted a count", heights_key, height));
+    heights.push_back(static_cast<std::uint64_t>(height));
+  }
+  check_lengths(fields, values_key, middles.size(), heights_key, heights.size());
+}
+
 LatentPage read_page(const Json& json, const std::string& where) {
   const Fields fields(json, where);
   LatentPage page;
@@ -150,16 +168,8 @@ LatentPage read_page(const Json& json, const std::string& where) {
   page.density = fields.number("frac_nonzero", 0.0);
   page.promoted = tokens_at(fields, "pos");
   page.suppressed = tokens_at(fields, "neg");
-  if (fields.has("freq_hist_data_bar_values")) {
-    page.histogram_values = numbers_at(fields, "freq_hist_data_bar_values");
-    for (const double height : numbers_at(fields, "freq_hist_data_bar_heights")) {
-      if (!(height >= 0) || height > static_cast<double>(kMostNumber))
-        fail_input(where, fmt::format("'freq_hist_data_bar_heights' holds {}, wanted a count", height));
-      page.histogram_heights.push_back(static_cast<std::uint64_t>(height));
-    }
-    check_lengths(fields, "freq_hist_data_bar_values", page.histogram_values.size(), "freq_hist_data_bar_heights",
-                  page.histogram_heights.size());
-  }
+  read_bars(fields, "freq_hist_data", page.histogram_values, page.histogram_heights);
+  read_bars(fields, "logits_hist_data", page.logit_values, page.logit_heights);
   const Json& activations = list_at(fields, "activations");
   for (std::size_t i = 0; i < activations.size(); ++i) {
     page.sequences.push_back(

@@ -21,6 +21,8 @@ constexpr std::string_view kFormat = "gloss-latent-weights-2";
 constexpr std::string_view kFormatWithoutChecksums = "gloss-latent-weights-1";
 constexpr const char* kMoments = "logit_moments";
 constexpr std::uint64_t kMomentCount = 4;
+constexpr const char* kHistogram = "logit_histogram";
+constexpr std::uint64_t kMostBins = 10'000;
 constexpr const char* kHint = "the file is damaged: delete it and run gloss cache again, which makes it anew";
 
 struct Names {
@@ -67,6 +69,11 @@ void write_latent_weights(const std::filesystem::path& path, const LatentWeights
     declared.push_back({std::string(kNames.at(i).value), Dtype::f32, shape});
   }
   if (!weights.logit_moments.empty()) declared.push_back({kMoments, Dtype::f32, {weights.latents, kMomentCount}});
+  if (!weights.logit_histogram.empty()) {
+    if (weights.logit_histogram.size() != std::size_t{weights.latents} * weights.histogram_bins)
+      throw std::invalid_argument("write_latent_weights: 'logit_histogram' is not [F, bins]");
+    declared.push_back({kHistogram, Dtype::u16, {weights.latents, weights.histogram_bins}});
+  }
   std::map<std::string, std::string> metadata = weights.metadata;
   metadata["format"] = kFormat;
   metadata["vocabulary"] = std::to_string(weights.vocabulary);
@@ -77,7 +84,8 @@ void write_latent_weights(const std::filesystem::path& path, const LatentWeights
     writer.append_values(array++, std::span(list.id));
     writer.append_values(array++, std::span(list.value));
   }
-  if (!weights.logit_moments.empty()) writer.append_values(array, std::span(weights.logit_moments));
+  if (!weights.logit_moments.empty()) writer.append_values(array++, std::span(weights.logit_moments));
+  if (!weights.logit_histogram.empty()) writer.append_values(array, std::span(weights.logit_histogram));
   writer.commit();
 }
 
@@ -124,6 +132,15 @@ void LatentWeightsReader::read_lists() {
   const std::array<std::uint64_t, 2> moments{shape[0], kMomentCount};
   static_cast<void>(file_.tensor(kMoments, Dtype::f32, moments));
   moments_ = file_.view<float>(kMoments, Dtype::f32);
+  if (!file_.contains(kHistogram)) return;
+  const formats::TensorView& histogram = file_.tensor(kHistogram);
+  if (histogram.shape.size() != 2 || histogram.shape[0] != shape[0] || histogram.shape[1] < 1 ||
+      histogram.shape[1] > kMostBins)
+    fail_input(array_name(file_name(), kHistogram),
+               fmt::format("is {}, wanted [{}, 1 to {}]", formats::format_shape(histogram.shape), shape[0], kMostBins),
+               kHint);
+  bins_ = histogram.shape[1];
+  histogram_ = file_.view<std::uint16_t>(kHistogram, Dtype::u16);
 }
 
 void LatentWeightsReader::check_latent(LatentId f) const {
@@ -162,6 +179,15 @@ std::optional<LogitMoments> LatentWeightsReader::moments(LatentId f) const {
     fail_input(array_name(file_name(), kMoments), fmt::format("latent {} has values that are not finite", to_index(f)),
                kHint);
   return LogitMoments{m[0], m[1], m[2], m[3]};
+}
+
+std::optional<LogitHistogram> LatentWeightsReader::histogram(LatentId f) const {
+  check_latent(f);
+  if (histogram_.empty()) return std::nullopt;
+  const std::vector<WeightEntry> most = entries(WeightList::promoted, f), least = entries(WeightList::suppressed, f);
+  if (most.empty() || least.empty()) return std::nullopt;
+  const auto counts = histogram_.subspan(std::size_t{to_index(f)} * bins_, bins_);
+  return LogitHistogram{least.front().value, most.front().value, {counts.begin(), counts.end()}};
 }
 
 }  // namespace gloss::index

@@ -35,7 +35,9 @@ struct LatentWeights {
   std::uint32_t latents = 0, entries = 0;  // F, n
   std::uint32_t vocabulary = 0;            // token ids are below this
   std::array<WeightArrays, kWeightLists> lists;
-  std::vector<float> logit_moments;             // [F, 4], or empty
+  std::vector<float> logit_moments;            // [F, 4], or empty
+  std::vector<std::uint16_t> logit_histogram;  // [F, bins], or empty: between the ends of suppressed and promoted
+  std::uint32_t histogram_bins = 0;
   std::map<std::string, std::string> metadata;  // whatever else is to be known of it
 
   WeightArrays& of(WeightList list) { return lists.at(static_cast<std::size_t>(list)); }
@@ -47,6 +49,11 @@ void write_latent_weights(const std::filesystem::path& path, const LatentWeights
 /// Of one latent's V logit weights; kurtosis is 3 for a normal distribution.
 struct LogitMoments {
   float mean = 0, deviation = 0, skewness = 0, kurtosis = 0;
+};
+/// How many of the tokens that were counted have a logit weight in each of the bins, which are of equal width.
+struct LogitHistogram {
+  double low = 0, high = 0;           // the latent's smallest and largest weight
+  std::vector<std::uint16_t> counts;  // [bins]
 };
 struct WeightEntry {
   std::uint32_t id = 0;  // a token or a latent
@@ -72,6 +79,9 @@ class LatentWeightsReader {
   std::vector<WeightEntry> entries(WeightList list, LatentId f) const;
   /// Nothing when the file has no logit weights. Errors: bad_input, as entries().
   std::optional<LogitMoments> moments(LatentId f) const;
+  /// Nothing when the file has no histograms, as those of an older gloss, or the latent writes nothing. Errors: as
+  /// entries().
+  std::optional<LogitHistogram> histogram(LatentId f) const;
 
  private:
   void read_lists();
@@ -81,6 +91,8 @@ class LatentWeightsReader {
   std::array<std::span<const std::uint32_t>, kWeightLists> ids_;  // [F, n] each
   std::array<std::span<const float>, kWeightLists> values_;
   std::span<const float> moments_;
+  std::span<const std::uint16_t> histogram_;
+  std::uint64_t bins_ = 0;
   std::uint32_t latents_ = 0, entries_ = 0, vocabulary_ = 0;
 };
 

@@ -4,6 +4,8 @@
 
 #include <cstring>
 #include <limits>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -67,6 +69,25 @@ TEST(LatentWeights, ComeBackAsWritten) {
   EXPECT_TRUE(reader.entries(WeightList::decoder_neighbours, LatentId{2}).empty());
   ASSERT_TRUE(reader.moments(LatentId{1}).has_value());
   EXPECT_EQ(reader.moments(LatentId{1})->kurtosis, 7.0F);
+}
+
+TEST(LatentWeights, HistogramsStandBetweenTheEndsOfTheLists) {
+  const Folder folder;
+  LatentWeights w = sample();
+  EXPECT_FALSE(written(folder, w).histogram(LatentId{0}));  // of an older gloss
+  w.histogram_bins = 3;
+  w.logit_histogram = {5, 0, 2, 1, 6, 0, 7, 0, 0};
+  const LatentWeightsReader reader = written(folder, w);
+  const std::optional<LogitHistogram> first = reader.histogram(LatentId{0});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->low, 2.0);  // of suppressed, as the sample has it
+  EXPECT_EQ(first->high, 1.0);
+  EXPECT_EQ(first->counts, (std::vector<std::uint16_t>{5, 0, 2}));
+  EXPECT_EQ(reader.histogram(LatentId{1})->counts, (std::vector<std::uint16_t>{1, 6, 0}));
+  EXPECT_FALSE(reader.histogram(LatentId{2}));  // its lists are empty
+  expect_error(error_of([&] { reader.histogram(LatentId{3}); }), "has 3 latents, but latent 3");
+  w.logit_histogram.pop_back();
+  EXPECT_THROW(written(folder, w), std::invalid_argument);
 }
 
 TEST(LatentWeights, ListsThatWereLeftOutAreEmpty) {

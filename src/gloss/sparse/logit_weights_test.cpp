@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gloss/base/random.h"
+#include "gloss/sparse/logit_histograms.h"
 #include "gloss/sparse/test_coder.h"
 
 namespace gloss::sparse {
@@ -150,6 +151,65 @@ TEST(LogitWeights, FaultsAreNamed) {
       }),
       "layers.1: the decoder writes vectors of width 2, the unembedding reads 4\nhint: logit weights belong to "
       "hookpoints that add to the residual stream");
+}
+
+TEST(LogitHistograms, CountEveryTokenBetweenTheSmallestAndTheLargestWeight) {
+  const Problem p = make(40, 333, 16, false);
+  const LogitWeights weights = weigh(p, {});
+  std::vector<float> low, high;
+  for (std::size_t f = 0; f < p.latents; ++f) {
+    low.push_back(weights.suppressed_weight[f * weights.n]);
+    high.push_back(weights.promoted_weight[f * weights.n]);
+  }
+  SilentReporter reporter;
+  HistogramOptions options;
+  options.bins = 7;
+  const auto count = [&](const HistogramOptions& o) {
+    return logit_histograms(RowSource::of(p.decoder, p.width), RowSource::of(p.unembedding, p.width), low, high, o,
+                            reporter);
+  };
+  const LogitHistograms all = count(options);
+  EXPECT_EQ(all.tokens, 333U);
+  for (std::size_t f = 0; f < p.latents; ++f) {
+    std::vector<std::uint16_t> wanted(7, 0);
+    bool near_an_edge = false;  // where float32 and f64 may differ
+    for (std::size_t v = 0; v < p.tokens; ++v) {
+      const double place = (p.weight(f, v) - double{low[f]}) / (double{high[f]} - double{low[f]}) * 7.0;
+      near_an_edge = near_an_edge || (std::abs(place - std::round(place)) < 1e-5 && place > 0.5 && place < 6.5);
+      ++wanted[static_cast<std::size_t>(std::clamp(place, 0.0, 6.0))];
+    }
+    const std::vector<std::uint16_t> found(all.counts.begin() + static_cast<std::ptrdiff_t>(f * 7),
+                                           all.counts.begin() + static_cast<std::ptrdiff_t>(f * 7 + 7));
+    if (!near_an_edge) {
+      EXPECT_EQ(found, wanted) << f;
+    }
+    EXPECT_GE(found.front(), 1);
+    EXPECT_GE(found.back(), 1);
+  }
+  options.threads = 3;
+  EXPECT_EQ(count(options).counts, all.counts);
+  options.tokens = 100;
+  const LogitHistograms some = count(options);
+  EXPECT_EQ(some.tokens, 100U);
+  for (std::size_t f = 0; f < p.latents; ++f) {
+    std::size_t sum = 0;
+    for (std::size_t b = 0; b < 7; ++b) {
+      sum += some.counts[f * 7 + b];
+      EXPECT_LE(some.counts[f * 7 + b], all.counts[f * 7 + b]) << "each is one of all";
+    }
+    EXPECT_EQ(sum, 100U);
+  }
+}
+
+TEST(LogitHistograms, OfARowOfZerosHasAllInTheFirstBin) {
+  Problem p = make(2, 50, 8, false);
+  std::fill(p.decoder.begin(), p.decoder.begin() + 8, 0.0F);
+  const std::vector<float> low{0.0F, -100.0F}, high{0.0F, 100.0F};
+  SilentReporter reporter;
+  const LogitHistograms found = logit_histograms(RowSource::of(p.decoder, p.width),
+                                                 RowSource::of(p.unembedding, p.width), low, high, {}, reporter);
+  EXPECT_EQ(found.counts[0], 50);
+  EXPECT_EQ(std::accumulate(found.counts.begin() + 50, found.counts.end(), 0), 50);
 }
 
 }  // namespace

@@ -73,6 +73,7 @@ export function detail(row, failed) {
     promoted: empty ? null : hostile.slice(0, 12).map((token, i) => ({ token, weight: 2 - i / 10 })),
     suppressed: empty ? null : words.slice(0, 10).map((token, i) => ({ token, weight: -2 + i / 10 })),
     neighbours: empty ? [] : ["decoder", "coactivation"].map((measure) => ({ measure, latents: [0, 1, 2].map((k) => ({ latent: (row.latent + k + 1) % 150, value: 0.9 - k / 5, explanation: k === 1 ? null : hostile[k] })) })),
+    logit_histogram: { edges: [-0.5, -0.25, 0, 0.25, 0.5], counts: [10, 200, 180, 12] },
     activation_histogram: { edges: [0, 1, 2, 3, 4], counts: [40, 20, 5, 1] },
     position_histogram: empty ? null : { edges: [0, 64, 128, 192, 256], counts: [4, 30, 31, 29], tokens: [64, 64, 64, 64] },
     top_tokens: empty ? null : hostile.map((token, i) => ({ token, firings: 100 - i, of: 500 })),

@@ -42,6 +42,7 @@ export interface Detail {
   explanations: Explanation[];
   promoted: Weight[] | null; suppressed: Weight[] | null;
   neighbours: { measure: string; latents: { latent: number; value: Num; explanation: string | null }[] }[] | null;
+  logit_histogram?: { edges: number[]; counts: number[] } | null;
   activation_histogram: { edges: number[]; counts: number[] } | null;
   position_histogram: { edges: number[]; counts: number[]; tokens?: number[] | null } | null;
   top_tokens: { token: string; firings: number; of: Num }[] | null;

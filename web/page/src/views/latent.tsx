@@ -157,7 +157,8 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
             <Numbers data={data} />
             <section aria-label="What it writes">
               <h2>What it writes</h2>
-              <div class="columns"><Weights title="Promoted tokens" weights={data.promoted} /><Weights title="Suppressed tokens" weights={data.suppressed} /></div>
+              <div class="columns"><Weights title="Promoted tokens" weights={data.promoted} /><Weights title="Suppressed tokens" weights={data.suppressed} />
+                {data.logit_histogram && <Histogram label="Logit weights" edges={data.logit_histogram.edges} all={data.logit_histogram.counts} />}</div>
               <Neighbours data={data} place={place} />
             </section>
             <Judgements place={place} data={data} />
