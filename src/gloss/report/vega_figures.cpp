@@ -329,7 +329,7 @@ Figure filters_by_layer(const Source& s) {
     "encoding": {
       "x": {"field": "hookpoint", "type": "nominal", "title": "hookpoint", "sort": {"field": "place"}, "axis": {"labelAngle": -40}},
       "xOffset": {"field": "kind", "type": "nominal"},
-      "color": {"field": "kind", "type": "nominal", "title": "kind", "scale": {"scheme": "tableau20"}}},
+      "color": {"field": "kind", "type": "nominal", "title": "kind", "scale": {"scheme": "tableau20"}, "legend": {"symbolOpacity": 1}}},
     "layer": [
       {"mark": {"type": "line", "opacity": 0.4}, "encoding": {
          "y": {"field": "share", "type": "quantitative", "title": "share of living latents"}}},
@@ -350,7 +350,8 @@ Figure filter_thresholds(const Source& s) {
   constexpr std::string_view kPanel = R"({
     "encoding": {
       "x": {"field": "threshold", "type": "quantitative", "title": "threshold", "scale": {"zero": false}},
-      "color": {"field": "hookpoint", "type": "ordinal", "title": "hookpoint", "sort": {"field": "place"}, "scale": {"scheme": "viridis"}}},
+      "color": {"field": "hookpoint", "type": "ordinal", "title": "hookpoint", "sort": {"field": "place"}, "scale": {"scheme": "viridis"},
+                "legend": {"symbolOpacity": 1}}},
     "layer": [
       {"mark": {"type": "area", "interpolate": "step-after", "opacity": 0.15}, "encoding": {
          "y": {"field": "low", "type": "quantitative", "title": "share of living latents"}, "y2": {"field": "high"}}},
