@@ -113,8 +113,8 @@ Runner setup_report(CLI::App& cli) {
   cli.add_option("--examples", o->report.examples, "activating windows of a latent (12; 20 with --latents)");
   cli.add_option("--figure", o->figures.names,
                  "only this figure: scores, histograms, deciles, agreement, judges, density, roc, calibration, "
-                 "filters, kind-scores, "
-                 "cost, or outcomes (of one latent); all there are by default");
+                 "filters, filters-by-layer, filter-thresholds, kind-scores, cost, or outcomes (of one latent); all "
+                 "there are by default");
   cli.add_option("--latent", o->latent, "HOOKPOINT/NUMBER: the latent of outcomes");
   CLI::Option* latents = cli.add_option(
       "--latents", o->latents,

@@ -23,9 +23,91 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kPrefix = "filter-table:";  // of settings: filter-table:KIND:HOOKPOINT
-constexpr const char *kOfKind = "of the kind", *kOthers = "others";
+constexpr const char *kOfKind = "of the kind", *kOthers = "others", *kNoKind = "of no kind";
+constexpr std::size_t kCurvePoints = 200;
 
 json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
+/// 1 for the first hookpoint of the run.
+std::map<std::string, std::size_t> places_of(const std::vector<FilterTally>& tallies) {
+  std::vector<std::string> hookpoints;
+  hookpoints.reserve(tallies.size());
+  for (const FilterTally& t : tallies) hookpoints.push_back(t.hookpoint);
+  natural_sort(hookpoints);
+  std::map<std::string, std::size_t> places;
+  for (const std::string& hookpoint : hookpoints) places.emplace(hookpoint, places.size() + 1);
+  return places;
+}
+
+/// What a filter found among the latents of a hookpoint that fire.
+struct Finding {
+  FilterTally tally;
+  std::string rule;
+  std::size_t place = 0;
+  std::uint64_t living = 0;
+  std::vector<double> values;  // of those told, ascending
+};
+
+/// The latents of a hookpoint that fire, be it at special tokens alone: these are of the kind dead and of special.
+struct Life {
+  std::uint64_t living = 0;
+  std::set<LatentId> dead;
+};
+std::optional<Life> life_of(const RunData& data, const FilterTally& dead) {
+  const auto told = data.kind_of(dead.hookpoint, dead.kind);
+  if (!told) return {};
+  Life life;
+  for (const auto& [latent, firings] : told->latents) life.dead.insert(latent);
+  const auto special = data.kind_of(dead.hookpoint, index::info(index::LatentKind::special).name);
+  for (const auto& [latent, share] : special.value_or(store::KindRow{}).latents) life.dead.erase(latent);
+  life.living = dead.measured - std::min<std::uint64_t>(dead.measured, life.dead.size());
+  return life.living == 0 ? std::nullopt : std::optional(std::move(life));
+}
+
+/// Of every kind but the dead, where these were told too.
+std::vector<Finding> findings_of(const RunData& data) {
+  std::vector<Finding> findings;
+  if (!data.filters || !data.kind_of) return findings;
+  const std::string_view dead = index::info(index::LatentKind::dead).name;
+  const std::vector<FilterTally> tallies = data.filters();
+  const std::map<std::string, std::size_t> places = places_of(tallies);
+  std::map<std::string, Life> lives;
+  for (const FilterTally& t : tallies) {
+    if (t.kind != dead) continue;
+    if (auto life = life_of(data, t)) lives.emplace(t.hookpoint, std::move(*life));
+  }
+  for (const FilterTally& t : tallies) {
+    const auto life = lives.find(t.hookpoint);
+    if (t.kind == dead || life == lives.end()) continue;
+    const auto found = data.kind_of(t.hookpoint, t.kind);
+    if (!found) continue;
+    Finding& finding = findings.emplace_back(Finding{t, found->rule, places.at(t.hookpoint), life->second.living, {}});
+    for (const auto& [latent, value] : found->latents) {
+      if (!life->second.dead.contains(latent)) finding.values.push_back(value);  // what a dead one writes is no finding
+    }
+    std::sort(finding.values.begin(), finding.values.end());
+  }
+  return findings;
+}
+
+/// Thresholds and how many latents each tells, ascending: the one that told, and of the values behind it at most
+/// kCurvePoints, evenly spread.
+std::vector<std::pair<double, std::uint64_t>> curve_of(const Finding& finding) {
+  const std::vector<double>& values = finding.values;
+  const bool few = finding.tally.few_is_it;
+  std::vector<std::pair<double, std::uint64_t>> all, curve;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i + 1 == values.size() || values[i + 1] != values[i])
+      all.emplace_back(values[i], few ? i + 1 : values.size() - i - 1);
+  }
+  const std::size_t step = (all.size() + kCurvePoints - 1) / kCurvePoints;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i % step == 0 || i + 1 == all.size()) curve.push_back(all[i]);
+  }
+  const std::pair told{finding.tally.threshold, static_cast<std::uint64_t>(values.size())};
+  if (std::find(curve.begin(), curve.end(), told) == curve.end()) curve.insert(few ? curve.end() : curve.begin(), told);
+  return curve;
+}
 
 }  // namespace
 
@@ -73,14 +155,9 @@ FigureTable filter_table(const RunData& data) {
       {}};
   if (!data.filters) return table;
   const std::vector<FilterTally> tallies = data.filters();
-  std::vector<std::string> hookpoints;
-  hookpoints.reserve(tallies.size());
-  for (const FilterTally& t : tallies) hookpoints.push_back(t.hookpoint);
-  std::sort(hookpoints.begin(), hookpoints.end(), natural_less);
-  hookpoints.erase(std::unique(hookpoints.begin(), hookpoints.end()), hookpoints.end());
+  const std::map<std::string, std::size_t> places = places_of(tallies);
   for (const FilterTally& t : tallies) {
     if (t.measured == 0) continue;
-    const auto place = std::find(hookpoints.begin(), hookpoints.end(), t.hookpoint) - hookpoints.begin();
     auto rows = t.by_threshold;
     const bool listed =
         std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.first == t.threshold; });
@@ -88,8 +165,38 @@ FigureTable filter_table(const RunData& data) {
     std::sort(rows.begin(), rows.end());
     for (const auto& [threshold, latents] : rows) {
       const score::Interval share = score::wilson(std::min(latents, t.measured), t.measured);
-      table.rows.push_back({t.kind, t.measure, t.hookpoint, place + 1, threshold, threshold == t.threshold, latents,
-                            t.measured, share.value, share.low, share.high});
+      table.rows.push_back({t.kind, t.measure, t.hookpoint, places.at(t.hookpoint), threshold, threshold == t.threshold,
+                            latents, t.measured, share.value, share.low, share.high});
+    }
+  }
+  return table;
+}
+
+FigureTable filter_layer_table(const RunData& data) {
+  FigureTable table{{"kind", "rule", "hookpoint", "place", "latents", "living", "share", "low", "high"}, {}};
+  for (const Finding& f : findings_of(data)) {
+    const score::Interval share = score::wilson(f.values.size(), f.living);
+    table.rows.push_back({f.tally.kind, f.rule, f.tally.hookpoint, f.place, f.values.size(), f.living, share.value,
+                          share.low, share.high});
+  }
+  return table;
+}
+
+FigureTable filter_curve_table(const RunData& data) {
+  FigureTable table{
+      {"kind", "measure", "hookpoint", "place", "threshold", "told_by", "latents", "living", "share", "low", "high"},
+      {}};
+  const std::vector<Finding> findings = findings_of(data);
+  std::set<std::string> kinds;  // of which some latent is
+  for (const Finding& f : findings) {
+    if (!f.values.empty()) kinds.insert(f.tally.kind);
+  }
+  for (const Finding& f : findings) {
+    if (!kinds.contains(f.tally.kind)) continue;
+    for (const auto& [threshold, latents] : curve_of(f)) {
+      const score::Interval share = score::wilson(latents, f.living);
+      table.rows.push_back({f.tally.kind, f.tally.measure, f.tally.hookpoint, f.place, threshold,
+                            threshold == f.tally.threshold, latents, f.living, share.value, share.low, share.high});
     }
   }
   return table;
@@ -113,30 +220,41 @@ FigureTable kind_score_table(const RunData& data, const RunSummary& summary, std
   }
   using Key = std::tuple<std::string, std::string, std::string, std::string>;  // kind, scorer, explainer, judge
   std::map<Key, std::array<std::vector<double>, 2>> values;                    // of the others, of the kind
+  std::map<std::tuple<std::string, std::string, std::string>, std::vector<double>> of_none;  // of no kind
   for (const store::ScoreRow& row : data.scores) {
     const double value = score::headline(row.scorer, row.score).value.value;
     if (std::isnan(value)) continue;
-    for (auto at = told.lower_bound({row.hookpoint, ""}); at != told.end() && at->first.first == row.hookpoint; ++at)
-      values[{at->first.second, row.scorer, row.explainer, row.judge}][at->second.contains(row.score.latent) ? 1 : 0]
-          .push_back(value);
+    bool looked = false, of_some = false;
+    for (auto at = told.lower_bound({row.hookpoint, ""}); at != told.end() && at->first.first == row.hookpoint; ++at) {
+      const bool of_kind = at->second.contains(row.score.latent);
+      values[{at->first.second, row.scorer, row.explainer, row.judge}][of_kind ? 1 : 0].push_back(value);
+      looked = true;
+      of_some = of_some || of_kind;
+    }
+    if (looked && !of_some) of_none[{row.scorer, row.explainer, row.judge}].push_back(value);
   }
   std::set<std::string> kinds;  // of which a scored latent is
   for (const auto& [key, sides] : values) {
     if (!sides[1].empty()) kinds.insert(std::get<0>(key));
   }
   const SeriesNames series(summary);
+  const auto add = [&](const std::string& kind, const char* are, const std::vector<double>& of, const auto& by) {
+    if (of.empty()) return;
+    const auto& [scorer, explainer, judge] = by;
+    const score::Headline headline = score::headline(scorer, {});
+    const score::Interval mean = score::mean_over_latents(of, seed);
+    table.rows.push_back({kind, are, scorer, std::string(headline.name), series.of(explainer, scorer, judge),
+                          score::is_shuffled_name(explainer), number(mean.value), number(mean.low), number(mean.high),
+                          number(headline.chance), of.size()});
+  };
   for (const auto& [key, sides] : values) {
     const auto& [kind, scorer, explainer, judge] = key;
     if (!kinds.contains(kind)) continue;
-    const score::Headline headline = score::headline(scorer, {});
-    for (const std::size_t side : {1U, 0U}) {
-      if (sides[side].empty()) continue;
-      const score::Interval mean = score::mean_over_latents(sides[side], seed);
-      table.rows.push_back({kind, side == 1 ? kOfKind : kOthers, scorer, std::string(headline.name),
-                            series.of(explainer, scorer, judge), score::is_shuffled_name(explainer), number(mean.value),
-                            number(mean.low), number(mean.high), number(headline.chance), sides[side].size()});
-    }
+    add(kind, kOfKind, sides[1], std::tie(scorer, explainer, judge));
+    add(kind, kOthers, sides[0], std::tie(scorer, explainer, judge));
   }
+  if (kinds.empty()) return table;
+  for (const auto& [by, of] : of_none) add("none", kNoKind, of, by);
   return table;
 }
 

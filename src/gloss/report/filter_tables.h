@@ -29,9 +29,16 @@ std::vector<FilterTally> filter_tallies(const store::Store& store);
 /// latents that a threshold tells, Wilson 95 %; place orders the hookpoints of a run. `told_by`: whether it is the one
 /// that told.
 FigureTable filter_table(const RunData& data);
+/// kind, rule, hookpoint, place, latents, living, share, low, high: of the latents that fire, the share that a filter
+/// told, Wilson 95 %. Without the kind dead, and without hookpoints where it was not looked for.
+FigureTable filter_layer_table(const RunData& data);
+/// kind, measure, hookpoint, place, threshold, told_by, latents, living, share, low, high: of the latents that fire,
+/// the share that each threshold would tell, from the one that told to the last value behind it, at most 202 of them.
+/// Without kinds of which no latent is.
+FigureTable filter_curve_table(const RunData& data);
 /// kind, latents_are, scorer, score_name, series, baseline, score, low, high, chance, latents: the scorers' numbers
-/// over the latents "of the kind", and over the "others" of the hookpoints where it was looked for. Kinds of which no
-/// scored latent is are left out.
+/// over the latents "of the kind", and over the "others" of the hookpoints where it was looked for; at last, as kind
+/// "none", over those "of no kind". Kinds of which no scored latent is are left out.
 FigureTable kind_score_table(const RunData& data, const RunSummary& summary, std::uint64_t seed);
 
 }  // namespace gloss::report

@@ -24,7 +24,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kWidth = 320, kHeight = 220, kMargin = 60;
-constexpr const char* kNumber = "number";  // a scorer and what its number is
+constexpr const char* kNumber = "number";         // a scorer and what its number is
+constexpr const char* kMeasured = "measured_as";  // a kind of latents and what its number is
 
 /// What the builders of figures work from.
 struct Source {
@@ -46,6 +47,10 @@ Json panels(std::string_view panel, std::string_view resolve = "{}", const char*
   spec["resolve"] = parse(resolve);
   if (std::string_view(head) == kNumber)
     spec["transform"] = parse(R"([{"calculate": "datum.scorer + ': ' + datum.score_name", "as": "number"}])");
+  if (std::string_view(head) == kMeasured) {
+    spec["transform"] = parse(R"([{"calculate": "datum.kind + ': ' + datum.measure", "as": "measured_as"}])");
+    spec["facet"]["header"] = {{"labelExpr", "split(datum.label, ': ')"}};
+  }
   return spec;
 }
 
@@ -313,17 +318,63 @@ Figure filters(const Source& s) {
   return finished(
       "filters", "Kinds of latents by hookpoint and threshold",
       "share of the latents that a filter could measure, Wilson 95 % intervals; what is measured: docs/methods.md 13",
-      filter_table(s.data), panels(kPanel, R"({"scale": {"y": "independent", "color": "independent"}})", "kind"),
+      filter_table(s.data), panels(kPanel, R"({"scale": {"y": "independent", "color": "independent"}})", kMeasured),
       s.options);
+}
+
+Figure filters_by_layer(const Source& s) {
+  constexpr int kHookpoint = 60;
+  FigureTable table = filter_layer_table(s.data);
+  Json body = parse(R"({
+    "encoding": {
+      "x": {"field": "hookpoint", "type": "nominal", "title": "hookpoint", "sort": {"field": "place"}, "axis": {"labelAngle": -40}},
+      "xOffset": {"field": "kind", "type": "nominal"},
+      "color": {"field": "kind", "type": "nominal", "title": "kind", "scale": {"scheme": "tableau20"}, "legend": {"symbolOpacity": 1}}},
+    "layer": [
+      {"mark": {"type": "line", "opacity": 0.4}, "encoding": {
+         "y": {"field": "share", "type": "quantitative", "title": "share of living latents"}}},
+      {"mark": {"type": "rule"}, "encoding": {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}},
+      {"mark": {"type": "point", "filled": true, "size": 40, "tooltip": {"content": "data"}}, "encoding": {
+         "y": {"field": "share", "type": "quantitative"}}}]})");
+  std::set<Json> places;
+  for (const auto& row : table.rows) places.insert(row[3]);
+  body["width"] = std::max(2 * kWidth, kHookpoint * static_cast<int>(places.size()));
+  body["height"] = kHeight;
+  return finished("filters-by-layer", "Kinds of latents by hookpoint",
+                  "of the latents that fire, the share that each filter told; Wilson 95 % intervals; a latent can be "
+                  "of several kinds",
+                  std::move(table), body, s.options);
+}
+
+Figure filter_thresholds(const Source& s) {
+  constexpr std::string_view kPanel = R"({
+    "encoding": {
+      "x": {"field": "threshold", "type": "quantitative", "title": "threshold", "scale": {"zero": false}},
+      "color": {"field": "hookpoint", "type": "ordinal", "title": "hookpoint", "sort": {"field": "place"}, "scale": {"scheme": "viridis"},
+                "legend": {"symbolOpacity": 1}}},
+    "layer": [
+      {"mark": {"type": "area", "interpolate": "step-after", "opacity": 0.15}, "encoding": {
+         "y": {"field": "low", "type": "quantitative", "title": "share of living latents"}, "y2": {"field": "high"}}},
+      {"mark": {"type": "line", "interpolate": "step-after"}, "encoding": {"y": {"field": "share", "type": "quantitative"}}},
+      {"transform": [{"filter": "datum.told_by"}], "mark": {"type": "rule"}, "encoding": {
+         "y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}},
+      {"transform": [{"filter": "datum.told_by"}],
+       "mark": {"type": "point", "filled": true, "shape": "diamond", "size": 50, "tooltip": {"content": "data"}},
+       "encoding": {"y": {"field": "share", "type": "quantitative"}}}]})";
+  return finished("filter-thresholds", "Kinds of latents by threshold",
+                  "share of the latents that fire, Wilson 95 % intervals; kept are only numbers of latents that the "
+                  "threshold of gloss filter (diamond) tells",
+                  filter_curve_table(s.data),
+                  panels(kPanel, R"({"scale": {"x": "independent", "y": "independent"}})", kMeasured), s.options);
 }
 
 Figure kind_scores(const Source& s) {
   constexpr std::string_view kPanel = R"({
     "height": {"step": 30},
     "encoding": {
-      "y": {"field": "kind", "type": "nominal", "title": null},
+      "y": {"field": "kind", "type": "nominal", "title": null, "sort": null},
       "yOffset": {"field": "series", "type": "nominal"},
-      "color": {"field": "latents_are", "type": "nominal", "title": "latents", "sort": ["of the kind", "others"]}},
+      "color": {"field": "latents_are", "type": "nominal", "title": "latents", "sort": ["of the kind", "others", "of no kind"]}},
     "layer": [
       {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {
          "x": {"field": "low", "type": "quantitative", "title": "mean over latents", "scale": {"zero": false}}, "x2": {"field": "high"}}},
@@ -333,8 +384,8 @@ Figure kind_scores(const Source& s) {
                    "scale": {"domain": [false, true], "range": ["circle", "cross"]}}}},
       {"mark": {"type": "tick", "thickness": 1.5}, "encoding": {"x": {"field": "chance", "type": "quantitative"}, "color": {"value": "gray"}}}]})";
   return finished("kind-scores", "Scores by kind of latent",
-                  "means over the latents of a kind and over the others, 95 % bootstrap intervals; crosses: shuffled "
-                  "explanations; tick: guessing",
+                  "means over the latents of a kind, over the others, and over those of no kind, 95 % bootstrap "
+                  "intervals; crosses: shuffled explanations; tick: guessing",
                   kind_score_table(s.data, s.summary, s.options.seed),
                   panels(kPanel, R"({"scale": {"x": "independent", "y": "independent"}})", kNumber), s.options);
 }
@@ -350,7 +401,7 @@ std::vector<Figure> one(const Source& s) {
   if (figure.table.rows.empty()) return {};
   return {std::move(figure)};
 }
-constexpr std::array<Row, 12> kFigures{{
+constexpr std::array<Row, 14> kFigures{{
     {"scores", "scores", one<scores>},
     {"histograms", "scores", one<histograms>},
     {"deciles", "scores of windows in quantiles", one<deciles>},
@@ -360,6 +411,9 @@ constexpr std::array<Row, 12> kFigures{{
     {"roc", "probabilities of detection or fuzz", one<roc>},
     {"calibration", "probabilities", one<calibration>},
     {"filters", "what gloss filter found", one<filters>},
+    {"filters-by-layer", "what gloss filter found, and dead latents told apart", one<filters_by_layer>},
+    {"filter-thresholds", "latents of which gloss filter told a kind, and dead ones told apart",
+     one<filter_thresholds>},
     {"kind-scores", "scores of latents of which gloss filter told a kind", one<kind_scores>},
     {"cost", "replies of a language model", one<cost>},
     {"outcomes", "windows of this latent that detection and fuzz both judged", one<outcomes>},

@@ -11,6 +11,7 @@
 #include "gloss/base/output_file.h"
 #include "gloss/base/testing.h"
 #include "gloss/report/figure_tables.h"
+#include "gloss/report/filter_tables.h"
 #include "gloss/report/report_testing.h"
 
 namespace gloss::report {
@@ -130,9 +131,40 @@ TEST_F(Figures, OutcomesOfALatentAddUpToTheWindowsThatBothJudged) {
   }
 }
 
+TEST_F(Figures, OfFiltersSayWhatIsMeasuredAndHaveTheirIntervals) {
+  const std::string hookpoint = "layers.2";
+  keep_filter_tally(*run_.store, {hookpoint, "dead", "firings", true, 0.0, 24, 4, {{0.0, 4}}});
+  run_.store->put_kind(
+      hookpoint, "dead",
+      {"firings <= 0", {{LatentId{20}, 0.0}, {LatentId{21}, 0.0}, {LatentId{22}, 0.0}, {LatentId{23}, 0.0}}});
+  keep_filter_tally(*run_.store, {hookpoint, "dense", "density", false, 0.1, 24, 1, {{0.1, 1}}});
+  run_.store->put_kind(hookpoint, "dense", {"density > 0.1", {{LatentId{2}, 0.5}}});
+  std::vector<std::string> names;
+  for (const Figure& f : make()) {
+    if (f.name.find("filter") == std::string::npos && f.name != "kind-scores") continue;
+    names.push_back(f.name);
+    EXPECT_THAT(f.spec["title"]["subtitle"].get<std::string>(), HasSubstr("95 %")) << f.name;
+    const std::string drawn = f.spec.dump();
+    for (const char* field : {R"("field":"low")", R"("field":"high")"}) EXPECT_THAT(drawn, HasSubstr(field)) << f.name;
+  }
+  EXPECT_THAT(names, ElementsAre("filters", "filters-by-layer", "filter-thresholds", "kind-scores"));
+  const Figure layers = make(only("filters-by-layer")).at(0);
+  ASSERT_THAT(layers.spec["data"]["values"], SizeIs(1));
+  const nlohmann::json& dense = layers.spec["data"]["values"][0];
+  EXPECT_EQ(dense["latents"], 1);
+  EXPECT_EQ(dense["living"], 20);
+  EXPECT_EQ(dense["share"], 0.05);  // Wilson: (0.0089, 0.2361)
+  EXPECT_NEAR(dense["low"].get<double>(), 0.0089, 1e-4);
+  EXPECT_NEAR(dense["high"].get<double>(), 0.2361, 1e-4);
+  EXPECT_THAT(make(only("filter-thresholds")).at(0).table.csv(),
+              HasSubstr("dense,density,layers.2,1,0.1,true,1,20,0.05,"));
+}
+
 TEST_F(Figures, SayWhatIsUnknownOrMissing) {
   EXPECT_THAT(error_of([&] { make(only("rok")); }), HasSubstr("did you mean 'roc'?"));
   EXPECT_THAT(error_of([&] { make(only("cost")); }), HasSubstr("it wants replies of a language model"));
+  EXPECT_THAT(error_of([&] { make(only("filters-by-layer")); }), HasSubstr("it wants what gloss filter found"));
+  EXPECT_THAT(error_of([&] { make(only("filter-thresholds")); }), HasSubstr("it wants latents of which gloss filter"));
   EXPECT_THAT(error_of([&] { make(only("outcomes")); }), HasSubstr("--latent HOOKPOINT/NUMBER"));
 }
 
