@@ -69,7 +69,7 @@ export interface Call {
 }
 
 export interface Figure { name: string; title: string; text: string }
-export interface Node { hookpoint: string; latent: number | null; position?: number | null; effect: number; explanation?: string | null }
+export interface Node { hookpoint: string; latent: number | null; position?: number | null; effect: number; explanation?: string | null; members?: number[]; name?: string }
 export interface Edge { from: number; to: number; effect: number }
 export interface Circuit {
   metric: string | null; method: string; aggregate: string; node_threshold: number; edge_threshold: number;

@@ -227,6 +227,26 @@ test("a circuit: thresholds thin it out, a press pins, the table links", async (
   await tab.waitForSelector("article.latent");
 });
 
+test("a circuit: nodes are taken together by position, by explanation and by name", async () => {
+  await at(tab, "#/run/0/circuits");
+  const nodes = tab.locator("svg.graph .node");
+  const all = await nodes.count();
+  await tab.getByLabel("Together").selectOption("positions");
+  assert.ok((await nodes.count()) <= all);
+  await tab.getByLabel("Together").selectOption("nothing");
+  for (const nth of [0, 1]) {
+    await nodes.nth(nth).click();
+    await tab.getByLabel("Name of its group").fill("she: <b>");
+    await tab.getByRole("button", { name: "Put into the group" }).click();
+  }
+  assert.equal(await nodes.count(), all - 1);
+  assert.match(await nodes.first().textContent(), /she  <b> ×2/);
+  assert.match(decodeURIComponent(await hash()), /groups=she\+\+<b>:\d+\.\d+/);
+  await nodes.first().click();
+  await tab.getByRole("button", { name: "Take the group apart" }).click();
+  assert.equal(await nodes.count(), all);
+});
+
 test("figures: the bundle is loaded here alone, and draws", async () => {
   assert.equal(await tab.locator("script[src='/assets/figures.js']").count(), 0);
   await at(tab, "#/run/0/figures");

@@ -1,6 +1,7 @@
 // Circuits: a column a hookpoint, nodes by position or by strength, edges as wide as their effect; dashed where it is negative.
 import { useMemo, useState } from "preact/hooks";
 import { address, useGet } from "../api";
+import { cleanName, grouped, namesOf, textOf, together } from "../circuit_groups";
 import type { ViewProps } from "../main";
 import { Choice } from "../parts/fields";
 import { Answer, Nothing } from "../parts/state";
@@ -28,7 +29,8 @@ function layout(circuit: Circuit, least: number): Map<number, Placed> {
   return placed;
 }
 
-const label = (node: Node) => `${node.latent === null ? "error term" : node.latent}${node.position === null || node.position === undefined ? "" : ` @${node.position}`}`;
+const what = (node: Node) => node.name ?? (node.latent !== null ? `${node.latent}` : (node.members?.length ?? 1) > 1 ? "several" : "error term");
+const label = (node: Node) => `${what(node)}${(node.members?.length ?? 1) > 1 ? ` ×${node.members!.length}` : ""}${node.position === null || node.position === undefined ? "" : ` @${node.position}`}`;
 const cut = (text: string, length: number) => ([...text].length > length ? [...text].slice(0, length - 1).join("") + "…" : text);
 
 interface GraphProps { circuit: Circuit; nodes: Map<number, Placed>; edges: Edge[]; pinned: number | null; pin: (index: number | null) => void }
@@ -85,7 +87,7 @@ function Details({ id, circuit, nodes, edges, pinned }: { id: string; circuit: C
             <tr>
               <th scope="row">{node.latent === null ? `${node.hookpoint} ${label(node)}` : <a href={latentHref(id, node.hookpoint, node.latent)}>{node.hookpoint}/{label(node)}</a>}</th>
               <td class="n">{signed(node.effect, 3)}</td>
-              <td class="text">{node.explanation ? <Text text={node.explanation} /> : <span class="nothing">{node.latent === null ? "what the coder does not rebuild" : "not explained"}</span>}</td>
+              <td class="text">{node.explanation ? <Text text={node.explanation} /> : <span class="nothing">{node.members && node.members.length > 1 ? "several nodes" : node.latent === null ? "what the coder does not rebuild" : "not explained"}</span>}</td>
               {pinned !== null && <td class="n">{index === pinned ? "pinned" : between(index)}</td>}
             </tr>
           ))}
@@ -119,7 +121,30 @@ function begin(asked: string | null, own: number | null | undefined, effects: nu
   return Math.max(own ?? 0, sizes[startWith - 1] ?? 0);
 }
 
-function One({ id, circuit, query }: { id: string; circuit: Circuit; query: URLSearchParams }) {
+/** Gives the pinned node a name: those of a hookpoint that have the same one are drawn as one. */
+function Naming({ node, query }: { node: Node; query: URLSearchParams }) {
+  const [name, setName] = useState(node.name ?? "");
+  const members = node.members ?? [];
+  const give = (text: string) => {
+    const names = namesOf(query.get("groups"));
+    for (const index of members) text ? names.set(index, text) : names.delete(index);
+    setQuery({ groups: textOf(names), pin: "" }, true);
+  };
+  return (
+    <form class="naming" onSubmit={(e) => { e.preventDefault(); give(cleanName(name)); }}>
+      <label><span>Name of its group</span><input value={name} onInput={(e) => setName(e.currentTarget.value)} /></label>
+      <button type="submit">Put into the group</button>
+      {node.name !== undefined && <button type="button" onClick={() => give("")}>Take the group apart</button>}
+    </form>
+  );
+}
+
+function One({ id, circuit: given, query }: { id: string; circuit: Circuit; query: URLSearchParams }) {
+  const how = query.get("together") ?? together[0];
+  const circuit = useMemo(() => {
+    const made = grouped(given, how, namesOf(query.get("groups")));
+    return made === given ? { ...made, nodes: made.nodes.map((node, index) => ({ ...node, members: [index] })) } : made;
+  }, [given, how, query.get("groups")]);
   const effects = (items: { effect: number }[]) => items.map((i) => i.effect);
   const [leastNode, setLeastNode] = useState(begin(query.get("node"), circuit.node_threshold, effects(circuit.nodes)));
   const [leastEdge, setLeastEdge] = useState(begin(query.get("edge"), circuit.edge_threshold, effects(circuit.edges)));
@@ -131,10 +156,12 @@ function One({ id, circuit, query }: { id: string; circuit: Circuit; query: URLS
   return (
     <>
       <p><bdi>{circuit.metric ?? "each pair's own answers"}</bdi> · {circuit.method} · clean {num(circuit.clean_metric)}, patch {num(circuit.patch_metric)} logits</p>
+      <Choice label="Together " value={how} options={together} change={(to) => setQuery({ together: to === together[0] ? "" : to, pin: "" }, true)} />
       <Threshold title="Least effect of a node" value={leastNode} effects={effects(circuit.nodes)} change={(v) => { setLeastNode(v); setQuery({ node: String(v) }, true); }} />
       <Threshold title="Least effect of an edge" value={leastEdge} effects={effects(circuit.edges)} change={(v) => { setLeastEdge(v); setQuery({ edge: String(v) }, true); }} />
       <p role="status">{whole(nodes.size)} of {whole(circuit.nodes.length)} nodes, {whole(edges.length)} of {whole(circuit.edges.length)} edges. Dashed: negative. A press pins a node.
         {pinned !== null && <button type="button" onClick={() => setQuery({ pin: "" }, true)}>Take the pin out</button>}</p>
+      {pinned !== null && <Naming node={circuit.nodes[pinned]!} query={query} key={pinned} />}
       <Graph circuit={circuit} nodes={nodes} edges={edges} pinned={pinned} pin={(i) => setQuery({ pin: i === null ? "" : String(i) }, true)} />
       <Details id={id} circuit={circuit} nodes={nodes} edges={edges} pinned={pinned} />
     </>
