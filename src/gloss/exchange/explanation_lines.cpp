@@ -90,8 +90,7 @@ LeftOut each_explanation_line(const std::filesystem::path& file, const TakeExpla
     }
     if (is_blank(e.text)) fail_input(where, "the explanation is empty");
     if (fields.has("scores")) {
-      const Json& scores = fields.at("scores");
-      if (!scores.is_array()) fail_input(where, fmt::format("'scores' is {}, wanted a list", scores.type_name()));
+      const Json& scores = list_of(fields, "scores");
       for (std::size_t i = 0; i < scores.size(); ++i) {
         const std::string place = fmt::format("{}: scores {}", where, i);
         if (!add_score(line, score_of(scores[i], place), place)) ++left_out.scores;

@@ -13,7 +13,6 @@
 
 #include "gloss/base/error.h"
 #include "gloss/base/mapped_file.h"
-#include "gloss/formats/json_file.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
 #include "gloss/text/byte_source.h"
@@ -86,6 +85,12 @@ std::size_t each_explained(
     }
   }
   return count;
+}
+
+const Json& list_of(const formats::Fields& fields, std::string_view key) {
+  const Json& list = fields.at(key);
+  if (!list.is_array()) fail_input(fields.where(), fmt::format("'{}' is {}, wanted a list", key, list.type_name()));
+  return list;
 }
 
 LatentId latent_of(std::string_view digits, const std::string& where) {

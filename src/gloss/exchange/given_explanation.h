@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gloss/formats/json_file.h"
 #include "gloss/score/judgement.h"
 #include "gloss/store/store.h"
 
@@ -47,6 +48,8 @@ std::size_t each_explained(
     const store::Store& store, const std::vector<std::string>& hookpoints,
     const std::function<void(const store::ExplanationRow&, const std::vector<store::ScoreRow>&)>& visit);
 
+/// Errors: bad_input when the key is missing or holds no list.
+const nlohmann::json& list_of(const formats::Fields& fields, std::string_view key);
 /// A number, or its digits as text. Errors: bad_input.
 LatentId latent_of(const nlohmann::json& value, const std::string& where);
 LatentId latent_of(std::string_view digits, const std::string& where);

@@ -58,9 +58,7 @@ OpenAiReading each_openai_line(const std::filesystem::path& file, const std::str
       fail_input(neuron.where(), fmt::format("layer_index {}, wanted {} because of {}", found, layer, hookpoint),
                  "name the hookpoint of those neurons with --hookpoint");
     const LatentId latent = latent_of(neuron.at("neuron_index"), neuron.where());
-    const Json& scored = fields.at("scored_explanations");
-    if (!scored.is_array())
-      fail_input(where, fmt::format("'scored_explanations' is {}, wanted a list", scored.type_name()));
+    const Json& scored = list_of(fields, "scored_explanations");
     for (std::size_t i = 0; i < scored.size(); ++i) {
       const formats::Fields one(scored[i], fmt::format("{}: scored_explanations {}", where, i));
       GivenExplanation given{{hookpoint, i == 0 ? "openai" : fmt::format("openai:{}", i + 1), {}}, one.where()};

@@ -23,10 +23,8 @@ constexpr std::uint64_t kMostWindows = 1'000'000;
 
 /// Sequence numbers, from 1.
 std::set<std::uint64_t> numbers_of(const formats::Fields& fields, std::string_view key, std::uint64_t windows) {
-  const Json& list = fields.at(key);
-  if (!list.is_array()) fail_input(fields.where(), fmt::format("'{}' is {}, wanted a list", key, list.type_name()));
   std::set<std::uint64_t> numbers;
-  for (const Json& value : list) {
+  for (const Json& value : list_of(fields, key)) {
     if (!value.is_number_unsigned()) fail_input(fields.where(), fmt::format("'{}' holds {}", key, value.dump()));
     numbers.insert(value.get<std::uint64_t>());
   }

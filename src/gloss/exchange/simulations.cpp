@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gloss/base/error.h"
+#include "gloss/exchange/given_explanation.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/score/simulation.h"
 
@@ -18,12 +19,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-const Json& list_of(const formats::Fields& fields, std::string_view key) {
-  const Json& list = fields.at(key);
-  if (!list.is_array()) fail_input(fields.where(), fmt::format("'{}' is {}, wanted a list", key, list.type_name()));
-  return list;
-}
 
 std::vector<float> numbers_of(const formats::Fields& fields, std::string_view key) {
   std::vector<float> numbers;

@@ -15,8 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
-
 using ScoreKey = std::tuple<std::string, std::string, std::string>;  // scorer, explainer, judge
 
 /// Rows by whose they are, each in the order of hookpoint and latent.
@@ -53,6 +51,8 @@ struct Ranked {
 
 }  // namespace
 
+nlohmann::json cell_of(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
 SeriesNames::SeriesNames(const RunSummary& summary) {
   std::map<std::string, std::set<std::string>, std::less<>> judges;
   for (const ScorerSummary& s : summary.all) judges[s.scorer].insert(s.judge);
@@ -73,7 +73,7 @@ FigureTable decile_table(const RunSummary& summary) {
       const score::Interval& i = s.per_decile[q];
       if (std::isnan(i.value)) continue;
       table.rows.push_back({s.scorer, names.of(s.explainer, s.scorer, s.judge), score::is_shuffled_name(s.explainer),
-                            q + 1, number(i.value), number(i.low), number(i.high), s.latents});
+                            q + 1, cell_of(i.value), cell_of(i.low), cell_of(i.high), s.latents});
     }
   }
   return table;
@@ -87,8 +87,8 @@ FigureTable score_table(const RunSummary& summary) {
   for (const ScorerSummary& s : summary.all) {
     if (std::isnan(s.score.value)) continue;
     table.rows.push_back({s.scorer, s.score_name, names.of(s.explainer, s.scorer, s.judge),
-                          score::is_shuffled_name(s.explainer), number(s.score.value), number(s.score.low),
-                          number(s.score.high), number(s.chance), s.latents, s.failed, s.judgements});
+                          score::is_shuffled_name(s.explainer), cell_of(s.score.value), cell_of(s.score.low),
+                          cell_of(s.score.high), cell_of(s.chance), s.latents, s.failed, s.judgements});
   }
   return table;
 }

@@ -13,6 +13,9 @@ namespace gloss::report {
 
 inline constexpr std::size_t kFigureBins = 20;
 
+/// null where it is not finite.
+nlohmann::json cell_of(double value);
+
 /// What a curve or bar set is called: the explainer, and whose judgements where a scorer has several judges.
 class SeriesNames {
  public:

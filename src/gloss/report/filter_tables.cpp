@@ -26,8 +26,6 @@ constexpr std::string_view kPrefix = "filter-table:";  // of settings: filter-ta
 constexpr const char *kOfKind = "of the kind", *kOthers = "others", *kNoKind = "of no kind";
 constexpr std::size_t kCurvePoints = 200;
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
-
 /// 1 for the first hookpoint of the run.
 std::map<std::string, std::size_t> places_of(const std::vector<FilterTally>& tallies) {
   std::vector<std::string> hookpoints;
@@ -244,8 +242,8 @@ FigureTable kind_score_table(const RunData& data, const RunSummary& summary, std
     const score::Headline headline = score::headline(scorer, {});
     const score::Interval mean = score::mean_over_latents(of, seed);
     table.rows.push_back({kind, are, scorer, std::string(headline.name), series.of(explainer, scorer, judge),
-                          score::is_shuffled_name(explainer), number(mean.value), number(mean.low), number(mean.high),
-                          number(headline.chance), of.size()});
+                          score::is_shuffled_name(explainer), cell_of(mean.value), cell_of(mean.low),
+                          cell_of(mean.high), cell_of(headline.chance), of.size()});
   };
   for (const auto& [key, sides] : values) {
     const auto& [kind, scorer, explainer, judge] = key;
