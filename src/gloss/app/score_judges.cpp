@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "gloss/app/embedding_endpoint.h"
+#include "gloss/app/text_embedder.h"
 #include "gloss/base/error.h"
-#include "gloss/model/sentence_encoder.h"
 #include "gloss/score/pattern_judge.h"
-#include "gloss/text/tokenizer.h"
 
 namespace gloss::app {
 namespace {
@@ -57,23 +55,6 @@ std::unique_ptr<score::LlmJudge> make_llm_judge(const JudgeOptions& o, const sto
   judging.by_probability = answers == Answers::probabilities;
   judging.by_schema = answers == Answers::schema;
   return answers == Answers::text ? std::move(by_text) : make();
-}
-
-/// Texts to vectors of unit norm, by the encoder of a folder.
-score::EmbeddingJudge::Embed open_embedder(const std::filesystem::path& folder, const std::string& query_prefix,
-                                           std::string& fingerprint) {
-  auto reads = text::Tokenizer::load(folder);
-  auto model = model::SentenceEncoder::load(folder);
-  fingerprint = fmt::format("{}{}{}", model.fingerprint(), reads.fingerprint(), query_prefix);
-  return [reads = std::move(reads), model = std::move(model), query_prefix](const std::string& text, bool is_query) {
-    return model.embed(reads.encode_with_special(is_query ? query_prefix + text : text));
-  };
-}
-
-std::string folder_name(const std::string& folder) {
-  std::filesystem::path path(folder);
-  if (!path.has_filename()) path = path.parent_path();
-  return path.filename().string();
 }
 
 }  // namespace
@@ -125,8 +106,14 @@ void Judges::make_embedding(const JudgeOptions& options, store::Store& store) {
     throw Error(ErrorKind::usage, "--scorer embedding", "wants a model of sentence embeddings, and none is named",
                 "name its folder with --embedder DIR, for example that of all-MiniLM-L6-v2, or an endpoint's URL");
   if (!is_endpoint(options.embedder)) {
-    embedder_ = folder_name(options.embedder);
-    embed_ = open_embedder(options.embedder, options.query_prefix, embedder_fingerprint_);
+    TextEmbedder embedder = open_text_embedder(options.embedder, no_reply_cache());
+    embedder_ = embedder.name;
+    embedder_fingerprint_ = embedder.fingerprint + options.query_prefix;
+    embed_ = [embed = std::move(embedder.embed), prefix = options.query_prefix](const std::string& text,
+                                                                                bool is_query) {
+      const std::string whole = is_query ? prefix + text : text;
+      return embed(std::span(&whole, 1), 1);
+    };
     return;
   }
   served_ = open_embedding_endpoint(options.embedder, store);
