@@ -1,6 +1,7 @@
 /// `gloss serve` on a run of a million latents, each with an explanation, two scores and a shuffled baseline: the time
 /// of pages of the table under queries never asked before and asked again, of one latent's page, of 200 readers at once
-/// over HTTP, and the memory. A few results are first checked against a plain pass over what was written.
+/// over HTTP, of questions by meaning, and the memory. A few results are first checked against a plain pass over what
+/// was written.
 ///
 ///   bench_dashboard [--folder DIR] [LATENTS]
 ///
@@ -24,6 +25,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "gloss/base/parallel.h"
@@ -130,6 +132,42 @@ void write_store(const fs::path& file, std::uint32_t latents) {
   }
 }
 
+/// As wide as those of all-MiniLM-L6-v2.
+constexpr std::uint32_t kWidth = 384;
+
+/// Stands for a sentence encoder: words have random directions, texts the sum of their words'.
+std::vector<float> embed(const std::string& text) {
+  std::vector<float> row(kWidth, 0.0F);
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    Random random = Random::for_purpose(1, "bench-word-" + text.substr(begin, end - begin));
+    for (float& value : row) value += static_cast<float>(random.uniform() - 0.5);
+    begin = end + 1;
+  }
+  double square = 0.0;
+  for (const float value : row) square += double{value} * double{value};
+  for (float& value : row) value /= static_cast<float>(std::sqrt(square));
+  return row;
+}
+
+void write_embeddings(const fs::path& file, std::uint32_t latents) {
+  std::vector<std::uint64_t> keys;
+  std::vector<std::uint32_t> of;  // of each key the latent whose text it is
+  std::unordered_set<std::uint64_t> seen;
+  for (std::uint32_t f = 0; f < latents; ++f) {
+    const std::uint64_t key = dashboard::text_key(text_of(f));
+    if (!seen.insert(key).second) continue;
+    keys.push_back(key);
+    of.push_back(f);
+  }
+  std::vector<dashboard::CodedRow> coded(keys.size());
+  parallel_for(keys.size(), available_threads(),
+               [&](std::size_t i, std::size_t) { coded[i] = dashboard::code_row(embed(text_of(of[i]))); });
+  dashboard::write_text_embeddings(file, {"bench", "bench", ""}, kWidth, keys, [&](std::size_t i) {
+    return dashboard::CodedView{coded[i].scale, coded[i].codes};
+  });
+}
+
 std::unique_ptr<dashboard::Run> open_run(const fs::path& folder) {
   dashboard::RunInput input;
   input.name = "bench";
@@ -137,6 +175,7 @@ std::unique_ptr<dashboard::Run> open_run(const fs::path& folder) {
   input.store = std::make_unique<store::Store>(folder / "results.db");
   input.tokenizer = text::Tokenizer::load(fs::path(GLOSS_SOURCE_DIR) / "small-model/model/tokenizer.json");
   input.tokens = text::TokenFile::open(folder / "tokens.safetensors");
+  input.meaning = {"bench", dashboard::TextEmbeddings::open(folder / "explanation-embeddings.safetensors"), embed};
   SilentReporter silent;
   return std::make_unique<dashboard::Run>(std::move(input), silent);
 }
@@ -173,6 +212,30 @@ void check(const Asker& asker, std::uint32_t latents) {
   const Json page = asker.get("/latents?where=detection%3E0.9&text=ANIMALS&sort=detection&desc=1");
   if (page["total"] != wanted || std::abs(page["rows"][0]["scores"]["detection"]["value"].get<double>() - best) > 1e-6)
     throw std::logic_error(fmt::format("{} latents, wanted {}", page["total"].dump(), wanted));
+}
+
+/// The nearest latent of all by a plain pass over rows of floats. Codes may swap those that are as near but for them.
+void check_meaning(const Asker& asker, std::uint32_t latents) {
+  const std::vector<float> question = embed("animals in quoted speech");
+  const auto cosine = [&](std::uint32_t latent) {
+    const std::vector<float> row = embed(text_of(latent));
+    double sum = 0.0;
+    for (std::uint32_t d = 0; d < kWidth; ++d) sum += double{row[d]} * double{question[d]};
+    return sum;
+  };
+  double best = -1.0;
+  for (std::uint32_t f = 0; f < latents; f += 10) best = std::max(best, cosine(f));
+  const Json page = asker.get("/latents?like=animals+in+quoted+speech&limit=10");
+  double before = 1.0;
+  for (const Json& row : page["rows"]) {
+    const double told = row["similarity"];
+    if (told > before || std::abs(told - cosine(row["latent"])) > 0.005)
+      throw std::logic_error(
+          fmt::format("latent {} at {}, wanted {}", row["latent"].dump(), told, cosine(row["latent"])));
+    before = told;
+  }
+  if (page["total"] != latents || page["rows"][0]["similarity"].get<double>() < best - 0.005)
+    throw std::logic_error(fmt::format("the nearest is at {}, wanted {}", page["rows"][0]["similarity"].dump(), best));
 }
 
 struct Spread {
@@ -250,6 +313,8 @@ int run(const fs::path& folder, std::uint32_t latents) {
     std::ofstream(folder / "done") << latents;
     fmt::print("made {} latents in {:.0f} s\n", latents, seconds() - begin);
   }
+  const fs::path embeddings = folder / "explanation-embeddings.safetensors";
+  if (!fs::exists(embeddings)) write_embeddings(embeddings, latents);
   const double before = status_mb("RssAnon");
   const double begin = seconds();
   std::vector<std::unique_ptr<dashboard::Run>> runs;
@@ -262,6 +327,7 @@ int run(const fs::path& folder, std::uint32_t latents) {
   dashboard::Api api(std::move(options), std::move(runs));
   const Asker asker{api};
   check(asker, latents);
+  check_meaning(asker, latents);
   fmt::print("{} latents, {} threads: loaded in {:.1f} s, table {:.0f} MB\n", latents, available_threads(), loaded,
              table);
   Random random = Random::for_purpose(1, "bench-dashboard-queries");
@@ -277,6 +343,15 @@ int run(const fs::path& folder, std::uint32_t latents) {
     again.ms.push_back(asker.time(query));
   }
   fmt::print("a page, never asked before: {}\na page, asked again: {}\n", fresh.text(), again.text());
+  Spread meaning, more_meaning;
+  for (int i = 0; i < 100; ++i) {
+    const std::string query =
+        fmt::format("/latents?limit=50&like=animals+{}{}", i, i % 2 == 0 ? "" : "&where=detection%3E0.5");
+    meaning.ms.push_back(asker.time(query));
+    more_meaning.ms.push_back(asker.time(query + "&offset=" + std::to_string(random.below(5000))));
+  }
+  fmt::print("a question by meaning, never asked before: {}\na further page of it: {}\n", meaning.text(),
+             more_meaning.text());
   for (int i = 0; i < 300; ++i) {
     const std::string place = fmt::format("/latents/layers.5/{}", random.below(latents));
     latent.ms.push_back(asker.time(place));

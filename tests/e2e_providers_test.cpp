@@ -236,14 +236,33 @@ TEST(Providers, ServersThatCannotReadTextsAreNamed) {
   EXPECT_EQ(server.count(), 1U);
 }
 
+/// The vector of a text: how often each of four letters stands in it.
+gloss::llm::Answer embedding_by_letters(const Received& r) {
+  const std::string text = json::parse(r.body)["input"];
+  json vector = json::array();
+  for (const char letter : {'e', 'a', 's', 't'}) vector.push_back(1 + std::count(text.begin(), text.end(), letter));
+  return gloss::llm::raw(json{{"data", {{{"embedding", vector}}}}, {"usage", {{"prompt_tokens", 7}}}}.dump());
+}
+
+TEST(Providers, ExplanationsAreEmbeddedByAServerOnce) {
+  const ScriptedServer server([](const Received& r, std::size_t) { return embedding_by_letters(r); });
+  const TemporaryFolder folder("embed-served");
+  const std::string run = gloss::testing::copy_of_run(folder).string();
+  ASSERT_EQ(run_gloss({"explain", run, "--explainer", "pattern", "--latents", "random:8"}).code, 0);
+  const std::vector<std::string> embed = {"embed", run, "--embedder", server.url() + "#test-model"};
+  Outcome outcome = run_gloss(embed);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("embedded by test-model"));
+  const std::size_t asked = server.count();
+  EXPECT_GE(asked, 4U);
+  outcome = run_gloss(embed);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("0 of them now"));
+  EXPECT_LE(server.count(), asked + 2) << "all were asked again, and not the width alone";
+}
+
 TEST(Providers, WindowsNearInMeaningComeFromAServerOnce) {
-  // The vector of a text: how often each of four letters stands in it.
-  const ScriptedServer server([](const Received& r, std::size_t) {
-    const std::string text = json::parse(r.body)["input"];
-    json vector = json::array();
-    for (const char letter : {'e', 'a', 's', 't'}) vector.push_back(1 + std::count(text.begin(), text.end(), letter));
-    return gloss::llm::raw(json{{"data", {{{"embedding", vector}}}}, {"usage", {{"prompt_tokens", 7}}}}.dump());
-  });
+  const ScriptedServer server([](const Received& r, std::size_t) { return embedding_by_letters(r); });
   const TemporaryFolder folder("semantic");
   const std::string run = gloss::testing::copy_of_run(folder).string();
   const std::vector<std::string> explain = {

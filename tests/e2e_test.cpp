@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "gloss/base/output_file.h"
 #include "shared_run.h"
 
 namespace {
@@ -536,6 +537,34 @@ TEST(Examples, WindowsNearInMeaningAreEmbeddedOnce) {
       run_gloss({"score", run.string(), "--scorer", "detection", "--json", "--threads", "3", "--redo"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(nlohmann::json::parse(again.out), summary);
+}
+
+TEST(Embed, ExplanationsAreEmbeddedOnce) {
+  const TemporaryFolder folder("embed");
+  const fs::path run = copy_of_run(folder);
+  const std::vector<std::string> command = {"embed", run.string(), "--embedder", kBert};
+  Outcome outcome = run_gloss(command);
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("gloss explain RUN comes first"));
+  ASSERT_EQ(run_gloss({"explain", run.string(), "--explainer", "pattern", "--latents", "random:8"}).code, 0);
+  outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("embedded by bert"));
+  const fs::path file = run / "explanation-embeddings.safetensors";
+  const std::string bytes = gloss::read_file(file);
+  outcome = run_gloss(command);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("0 of them now"));
+  EXPECT_EQ(gloss::read_file(file), bytes);
+  outcome = run_gloss({"check", run.string()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("explanation-embeddings.safetensors"));
+  std::string damaged = bytes;
+  damaged[damaged.size() - 5] = static_cast<char>(damaged[damaged.size() - 5] ^ 1);
+  gloss::write_file(file, damaged);
+  outcome = run_gloss({"check", run.string()});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.out + outcome.err, HasSubstr("delete it: gloss embed makes it anew"));
 }
 
 TEST(Examples, SamplersAndCenteringAreKeptForTheScorer) {

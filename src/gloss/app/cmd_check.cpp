@@ -15,6 +15,7 @@
 #include "gloss/base/interrupt.h"
 #include "gloss/base/output_file.h"
 #include "gloss/base/quantity.h"
+#include "gloss/dashboard/text_embeddings.h"
 #include "gloss/formats/checked_file.h"
 #include "gloss/formats/checked_json.h"
 #include "gloss/formats/json_file.h"
@@ -32,6 +33,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr const char* kUnchecked = ", without a checksum: an older gloss wrote it";
+constexpr const char* kExplanationsHint = "delete it: gloss embed makes it anew";
 constexpr const char* kEmbeddingsHint = "delete it: gloss explain makes it anew";
 
 /// What was found of one artifact: fault is "" when it is sound.
@@ -51,6 +53,8 @@ class Check {
       findings_.push_back({fs::relative(spill, run_.root()).string(), "a cache that was not finished", "",
                            "the same gloss cache command goes on there"});
     if (fs::exists(run_.embeddings())) of("embeddings.safetensors", [&] { return embeddings(); });
+    if (fs::exists(run_.explanation_embeddings()))
+      of(run_.explanation_embeddings().filename(), [&] { return explanation_embeddings(); });
     if (fs::exists(run_.results())) of("results.db", [&] { return results(); });
     for (const fs::path& file : manifests())
       of("manifests/" + file.filename().string(), [&] { return manifest(file); });
@@ -166,6 +170,14 @@ class Check {
       formats::check_arrays(file, kEmbeddingsHint);
     }
     return fmt::format("{} windows{}", file.tensor("starts").element_count(), checksums ? "" : kUnchecked);
+  }
+
+  std::string explanation_embeddings() {
+    const auto texts = dashboard::TextEmbeddings::open(run_.explanation_embeddings());
+    const auto file = formats::SafeTensors::open(run_.explanation_embeddings());
+    formats::check_header(file, kExplanationsHint);
+    formats::check_arrays(file, kExplanationsHint);
+    return fmt::format("{} explanations", texts.size());
   }
 
   std::string results() {

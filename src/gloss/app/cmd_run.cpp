@@ -13,7 +13,7 @@ Runner setup_run(CLI::App& cli) {
   auto file = std::make_shared<std::string>();
   cli.add_option("file", *file,
                  "run file: run = \"FOLDER\", then a table a stage ([train-sae], [cache], [filter], "
-                 "[explain], [score], [report]) whose keys are that command's flags")
+                 "[explain], [score], [embed], [report]) whose keys are that command's flags")
       ->required();
   return [file](Context& context) {
     const RunFile run = read_run_file(*file);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "gloss/app/command.h"
+#include "gloss/app/meaning_stage.h"
 #include "gloss/app/report_data.h"
 #include "gloss/app/score_subject.h"
 #include "gloss/app/version.h"
@@ -28,7 +29,7 @@ struct ServeCommand {
   CommonOptions common;
   std::vector<std::string> runs, circuits;
   dashboard::ServerOptions server;
-  std::string token_file;
+  std::string token_file, embedder;
   bool read_only = false;
   SubjectOptions subject;
 
@@ -76,7 +77,7 @@ std::map<std::string, std::filesystem::path> circuits_of(const RunFolder& run) {
 }
 
 /// What the dashboard shows of a run; `data` lives as long as the callbacks.
-dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const RunData>& data) {
+dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const RunData>& data, Reporter& reporter) {
   const RunFolder& run = data->run;
   dashboard::RunInput input;
   input.name = std::filesystem::absolute(run.root()).lexically_normal().filename().string();
@@ -95,6 +96,7 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
   input.tokenizer = data->tokenizer;
   input.tokens = data->tokens;
   input.circuits = circuits_of(run);
+  input.meaning = open_meaning(run, o.embedder, reporter);
   ExampleSettings settings;
   settings.options.window = std::gcd(settings.options.window, data->tokens.ctx_len());
   if (has_example_settings(*input.store)) {
@@ -133,7 +135,7 @@ int serve(ServeCommand& o, Context& context) {
   for (const std::string& folder : o.runs) {
     const auto data = std::make_shared<const RunData>(RunData::open(RunFolder(folder)));
     subjects.add(data);
-    dashboard::RunInput input = open_run(o, data);
+    dashboard::RunInput input = open_run(o, data, context.reporter);
     for (const std::string& circuit : o.circuits) {
       const std::filesystem::path file(circuit);
       input.circuits[std::filesystem::absolute(file).parent_path().filename().string()] = file;
@@ -185,6 +187,10 @@ Runner setup_serve(CLI::App& cli) {
                  "printed address carries");
   cli.add_option("--token-file", o->token_file, "file with the access token, instead of a new one each time");
   cli.add_option("--circuit", o->circuits, "circuit.json of gloss circuit; RUN/circuits/NAME/circuit.json is found");
+  cli.add_option(
+      "--embedder", o->embedder,
+      "what embedded the explanations (gloss embed), to embed questions by meaning: folder, or URL#MODEL; by "
+      "default the same folder. A server is asked only when it is named here");
   cli.add_flag("--read-only", o->read_only, "nothing can be changed: no judgements and no explanations by people");
   add_subject_source(cli, o->subject);
   cli.get_option("--model")->description(

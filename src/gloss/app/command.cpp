@@ -27,6 +27,7 @@ const std::vector<Command>& table() {
       {"plan", "tell what explaining and scoring will cost, before anything is sent", setup_plan},
       {"explain", "explain latents from their examples", setup_explain},
       {"score", "score explanations on windows no explainer saw", setup_score},
+      {"embed", "embed explanations, so that the page can search them by meaning", setup_embed},
       {"report", "write a static page, CSV and summary of a run", setup_report},
       {"show", "print one latent: explanation, scores, examples", setup_show},
       {"serve", "browse runs in a web browser on this machine", setup_serve},

@@ -39,6 +39,7 @@ Runner setup_train_sae(CLI::App& cli);
 Runner setup_explain(CLI::App& cli);
 Runner setup_score(CLI::App& cli);
 Runner setup_plan(CLI::App& cli);
+Runner setup_embed(CLI::App& cli);
 Runner setup_report(CLI::App& cli);
 Runner setup_show(CLI::App& cli);
 Runner setup_serve(CLI::App& cli);

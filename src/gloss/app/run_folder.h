@@ -1,7 +1,7 @@
 #pragma once
 /// A run on disk: where each stage's artifact lies, and what it was made from.
 ///   run.toml  tokens.safetensors  tokenizer.json latents/HOOKPOINT/{index,statistics,weights,input-output}.safetensors
-///   results.db report/ embeddings.safetensors  manifests/
+///   results.db report/ embeddings.safetensors explanation-embeddings.safetensors manifests/
 #include <filesystem>
 #include <map>
 #include <string>
@@ -29,6 +29,7 @@ class RunFolder {
   }
   std::filesystem::path embeddings() const { return root_ / "embeddings.safetensors"; }
   std::filesystem::path embedding_replies() const { return root_ / "embeddings.db"; }  // of a server
+  std::filesystem::path explanation_embeddings() const { return root_ / "explanation-embeddings.safetensors"; }
   std::filesystem::path results() const { return root_ / "results.db"; }
   std::filesystem::path report() const { return root_ / "report"; }
   std::filesystem::path manifest(const std::string& stage) const { return root_ / "manifests" / (stage + ".json"); }

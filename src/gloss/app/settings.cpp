@@ -90,7 +90,7 @@ Stage stage_of(const std::filesystem::path& file, const std::string& name, const
   return stage;
 }
 
-constexpr std::array<const char*, 6> kStages = {"train-sae", "cache", "filter", "explain", "score", "report"};
+constexpr std::array<const char*, 7> kStages = {"train-sae", "cache", "filter", "explain", "score", "embed", "report"};
 
 void check_keys(const std::filesystem::path& file, const toml::table& root) {
   std::vector<std::string> known(kStages.begin(), kStages.end());

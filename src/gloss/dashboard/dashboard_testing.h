@@ -1,5 +1,7 @@
 #pragma once
 /// A made-up run with its index, for the tests of the dashboard: texts in it are hostile (report_testing.h).
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -34,6 +36,31 @@ inline TableHookpoint made_up_index(const std::filesystem::path& folder, const s
   writer.finish(ids.size(), 0, silent, &indexed);
   return {name, index::Reader::open(folder / "index.safetensors"),
           index::StatisticsReader::open(folder / "statistics.safetensors")};
+}
+
+/// Stands for a sentence model: how often each of 32 letters stands in the text, at unit norm.
+inline std::vector<float> letters_of(const std::string& text) {
+  std::vector<float> row(32, 0.0F);
+  double square = 0.0;
+  for (const char c : text) row[static_cast<unsigned char>(c) % 32] += 1.0F;
+  for (const float value : row) square += double{value} * double{value};
+  for (float& value : row) value = square == 0.0 ? 0.0F : static_cast<float>(value / std::sqrt(square));
+  return row;
+}
+
+/// Embeds texts by their letters, into `file`.
+inline MeaningSearch meaning_by_letters(const std::filesystem::path& file, const std::vector<std::string>& texts) {
+  std::vector<std::uint64_t> keys;
+  std::vector<CodedRow> rows;
+  for (const std::string& text : texts) {
+    if (std::find(keys.begin(), keys.end(), text_key(text)) != keys.end()) continue;
+    keys.push_back(text_key(text));
+    rows.push_back(code_row(letters_of(text)));
+  }
+  write_text_embeddings(file, {"/models/letters", "letters", ""}, 32, keys, [&](std::size_t i) {
+    return CodedView{rows[i].scale, rows[i].codes};
+  });
+  return {"letters", TextEmbeddings::open(file), letters_of};
 }
 
 struct MadeUpDashboard {

@@ -1,5 +1,6 @@
 #pragma once
 /// What the table keeps of one explainer. Private to the dashboard.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -11,9 +12,12 @@
 #include <string_view>
 #include <vector>
 
+#include "gloss/base/parallel.h"
 #include "gloss/dashboard/latent_table.h"
 
 namespace gloss::dashboard {
+
+inline constexpr const char* kSimilarity = "similarity";
 
 /// Texts of the rows one after another. Shapes: end [rows], the end of each row's text.
 struct TextColumn {
@@ -37,8 +41,9 @@ struct ScoreColumn {
 struct LatentTable::Explainer {
   std::string name;
   TextColumn texts;
-  std::uint64_t count = 0;                    // rows with a text
-  std::map<std::size_t, ScoreColumn> scores;  // by key
+  std::uint64_t count = 0;                      // rows with a text
+  std::map<std::size_t, ScoreColumn> scores;    // by key
+  std::vector<TextEmbeddings::Place> embedded;  // [rows], of the texts; empty when the run has none
   /// Rows by text, ascending and descending, which no sort makes within a page's time; null after a change of a text.
   /// Guarded by Caches::mutex once the table is made.
   mutable std::array<std::shared_ptr<const std::vector<Row>>, 2> text_orders;
@@ -72,8 +77,29 @@ struct LatentTable::Caches {
   std::shared_mutex texts;  // the explainers: one writes, many read
   std::mutex mutex;         // what follows
   Recent<Selection> selections{16};
-  Recent<std::vector<Row>> orders{12};
+  Recent<std::vector<Row>> orders{9};
+  Recent<TextEmbeddings::Query> questions{64};  // by TableQuery::like
+  Recent<std::vector<float>> similarities{2};   // [rows], by explainer and TableQuery::like; NaN = none
 };
+
+/// What the conditions and orders of a query are about.
+struct LatentTable::Asked {
+  const Explainer* explainer = nullptr;
+  std::shared_ptr<const std::vector<float>> similarity;  // none unless TableQuery::like asks for it
+};
+
+/// Runs body(first, last) over parts of the rows.
+template <class Body>
+void in_parts(LatentTable::Row rows, const Body& body) {
+  using Row = LatentTable::Row;
+  constexpr Row kPart = 1U << 16;
+  const std::size_t parts = (std::size_t{rows} + kPart - 1) / kPart;
+  parallel_for(parts, std::min(available_threads(), std::max<std::size_t>(parts, 1)),
+               [&](std::size_t part, std::size_t) {
+                 const Row first = static_cast<Row>(part) * kPart;
+                 body(first, static_cast<Row>(std::min<std::uint64_t>(std::uint64_t{first} + kPart, rows)));
+               });
+}
 
 /// A part of a key of the caches, so that no two queries share one.
 inline std::string key_part(std::string_view text) { return std::to_string(text.size()) + ":" + std::string(text); }

@@ -57,18 +57,6 @@ std::vector<std::string> words_of(std::string_view text) {
   return words;
 }
 
-/// Runs body(first, last) over parts of the rows.
-template <class Body>
-void in_parts(Row rows, const Body& body) {
-  constexpr Row kPart = 1U << 16;
-  const std::size_t parts = (std::size_t{rows} + kPart - 1) / kPart;
-  parallel_for(parts, std::min(available_threads(), std::max<std::size_t>(parts, 1)),
-               [&](std::size_t part, std::size_t) {
-                 const Row first = static_cast<Row>(part) * kPart;
-                 body(first, static_cast<Row>(std::min<std::uint64_t>(std::uint64_t{first} + kPart, rows)));
-               });
-}
-
 /// Sorts by several threads. Requires: no two items are equal, so that the order is one whatever the threads.
 template <class Item, class Less>
 void sort_in_parts(std::vector<Item>& items, const Less& less) {
@@ -202,7 +190,7 @@ const LatentTable::Explainer* LatentTable::chosen_explainer(const std::string& n
 }
 
 template <class Each>
-void LatentTable::each_value(const Explainer* explainer, std::string_view key, const Each& each) const {
+void LatentTable::each_value(const Asked& asked, std::string_view key, const Each& each) const {
   const auto of_index = [&](const auto& of) {
     Row row = 0;
     for (const TableHookpoint& h : hookpoints_) {
@@ -213,6 +201,11 @@ void LatentTable::each_value(const Explainer* explainer, std::string_view key, c
   if (key == "density") return of_index([](const index::Reader& index, LatentId f) { return index.density(f); });
   if (key == "firings") return of_index([](const index::Reader& index, LatentId f) { return index.count(f); });
   if (key == "max") return of_index([](const index::Reader& index, LatentId f) { return index.max(f); });
+  if (key == kSimilarity) {
+    for (Row r = 0; asked.similarity && r < rows_; ++r) each(r, double{(*asked.similarity)[r]});
+    return;
+  }
+  const Explainer* explainer = asked.explainer;
   if (explainer == nullptr) return;
   const bool excess = key.ends_with(kExcess);
   if (excess) key.remove_suffix(kExcess.size());
@@ -227,13 +220,13 @@ void LatentTable::each_value(const Explainer* explainer, std::string_view key, c
   }
 }
 
-std::vector<double> LatentTable::values(const Explainer* explainer, std::string_view key) const {
+std::vector<double> LatentTable::values(const Asked& asked, std::string_view key) const {
   std::vector<double> values(rows_, std::nan(""));
-  each_value(explainer, key, [&](Row row, double value) { values[row] = value; });
+  each_value(asked, key, [&](Row row, double value) { values[row] = value; });
   return values;
 }
 
-LatentTable::Bits LatentTable::holds(const LatentCondition::Test& test, const Explainer* explainer) const {
+LatentTable::Bits LatentTable::holds(const LatentCondition::Test& test, const Asked& asked) const {
   using What = LatentCondition::Test::What;
   using Order = LatentCondition::Order;
   Bits bits(rows_, 0);
@@ -259,7 +252,7 @@ LatentTable::Bits LatentTable::holds(const LatentCondition::Test& test, const Ex
   // Alive is firings above 0. Rows that have no value are not visited, or NaN: they meet nothing.
   const Order order = test.what == What::alive ? Order::above : test.order;
   const double number = test.what == What::alive ? 0.0 : test.number;
-  each_value(explainer, key, [&](Row row, double value) {
+  each_value(asked, key, [&](Row row, double value) {
     bits[row] = static_cast<std::uint8_t>(LatentCondition::compare(value, order, number));
   });
   return bits;
@@ -305,10 +298,11 @@ void LatentTable::keep_tokens(std::string_view text, Bits& in) const {
   });
 }
 
-std::shared_ptr<const LatentTable::Selection> LatentTable::select(const TableQuery& query) const {
-  const Explainer* explainer = chosen_explainer(query.explainer);
+std::shared_ptr<const LatentTable::Selection> LatentTable::select(const TableQuery& query, const Asked& asked) const {
+  const Explainer* explainer = asked.explainer;
   const std::string key = key_part(explainer == nullptr ? "" : explainer->name) + key_part(query.where) +
-                          key_part(query.text) + key_part(query.token) + key_part(query.hookpoint);
+                          key_part(query.text) + key_part(query.token) + key_part(query.hookpoint) +
+                          key_part(query.like);
   {
     const std::lock_guard lock(caches_->mutex);
     if (auto found = caches_->selections.find(key)) return found;
@@ -325,7 +319,7 @@ std::shared_ptr<const LatentTable::Selection> LatentTable::select(const TableQue
                       "for example density<0.01 and not positional");
         },
         numbers_);
-    in = condition.rows([&](const LatentCondition::Test& test) { return holds(test, explainer); });
+    in = condition.rows([&](const LatentCondition::Test& test) { return holds(test, asked); });
   }
   if (!query.hookpoint.empty()) {
     const auto at = std::find_if(hookpoints_.begin(), hookpoints_.end(),
@@ -338,6 +332,9 @@ std::shared_ptr<const LatentTable::Selection> LatentTable::select(const TableQue
     const auto h = static_cast<std::size_t>(at - hookpoints_.begin());
     std::fill(in.begin(), in.begin() + first_[h], std::uint8_t{0});
     std::fill(in.begin() + first_[h + 1], in.end(), std::uint8_t{0});
+  }
+  for (Row r = 0; asked.similarity && r < rows_; ++r) {
+    if (std::isnan((*asked.similarity)[r])) in[r] = 0;
   }
   keep_texts(explainer, query.text, in);
   keep_tokens(query.token, in);
@@ -368,14 +365,16 @@ void LatentTable::order_texts() const {
   }
 }
 
-std::shared_ptr<const std::vector<Row>> LatentTable::order(const TableQuery& query) const {
+std::shared_ptr<const std::vector<Row>> LatentTable::order(const TableQuery& query, const Asked& asked) const {
   if (query.sort == "latent") return nullptr;
-  const Explainer* explainer = chosen_explainer(query.explainer);
+  const Explainer* explainer = asked.explainer;
   const bool text = query.sort == "explanation";
   std::vector<std::string> known{"latent", "density", "firings", "max", "explanation"};
   known.insert(known.end(), numbers_.begin(), numbers_.end());
   if (std::find(known.begin(), known.end(), query.sort) == known.end())
     fail_unknown_name("sort key", query.sort, known);
+  if (query.sort == kSimilarity)
+    throw Error(ErrorKind::usage, "sort", "similarity is to a question, and none is asked", "ask one with like");
   if (text && explainer != nullptr) return order_by_text(*explainer, query.descending);
   const std::string key =
       key_part(explainer == nullptr ? "" : explainer->name) + key_part(query.sort) + (query.descending ? "d" : "a");
@@ -383,17 +382,27 @@ std::shared_ptr<const std::vector<Row>> LatentTable::order(const TableQuery& que
     const std::lock_guard lock(caches_->mutex);
     if (auto found = caches_->orders.find(key)) return found;
   }
-  auto order = std::make_shared<std::vector<Row>>(order_of_values(values(explainer, query.sort), query.descending));
+  auto order = std::make_shared<std::vector<Row>>(order_of_values(values(asked, query.sort), query.descending));
   const std::lock_guard lock(caches_->mutex);
   caches_->orders.put(key, order);
   return order;
 }
 
 LatentTable::Page LatentTable::page(const TableQuery& query, std::uint64_t offset, std::size_t limit) const {
+  const std::shared_ptr<const TextEmbeddings::Query> question = this->question(query);
   const std::shared_lock lock(caches_->texts);
-  const std::shared_ptr<const Selection> selection = select(query);
-  const std::shared_ptr<const std::vector<Row>> order = this->order(query);
-  Page page{selection->total, {}};
+  const Asked asked = this->asked(query, question.get());
+  const std::shared_ptr<const Selection> selection = select(query, asked);
+  Page page{selection->total, {}, {}};
+  const auto tell_similarity = [&] {
+    for (const Row row : page.rows) page.similarity.push_back((*asked.similarity)[row]);
+  };
+  if (asked.similarity && query.sort == kSimilarity) {
+    page.rows = most_alike(*selection, *asked.similarity, query.descending, offset, limit);
+    tell_similarity();
+    return page;
+  }
+  const std::shared_ptr<const std::vector<Row>> order = this->order(query, asked);
   if (offset >= page.total) return page;
   const std::uint8_t* in = selection->in.data();
   // Rows in their own order turn round as a whole: they have no equal ones and none without a value.
@@ -406,24 +415,28 @@ LatentTable::Page LatentTable::page(const TableQuery& query, std::uint64_t offse
       page.rows.push_back(row);
     }
   }
+  if (asked.similarity) tell_similarity();
   return page;
 }
 
 std::vector<LatentTable::Histogram> LatentTable::histograms(const TableQuery& query) const {
+  const std::shared_ptr<const TextEmbeddings::Query> question = this->question(query);
   const std::shared_lock lock(caches_->texts);
-  const std::shared_ptr<const Selection> selection = select(query);
-  const Explainer* explainer = chosen_explainer(query.explainer);
+  const Asked asked = this->asked(query, question.get());
+  const std::shared_ptr<const Selection> selection = select(query, asked);
+  const Explainer* explainer = asked.explainer;
   std::vector<Histogram> all;
   for (const char* name : {"density", "max"})
-    all.push_back(histogram_of(name, values(explainer, name), true, {}, selection->in));
+    all.push_back(histogram_of(name, values(asked, name), true, {}, selection->in));
   for (std::size_t k = 0; k < keys_.size(); ++k) {
     if (explainer == nullptr || !explainer->scores.contains(k)) continue;
     std::vector<double> edges;  // shares have the same ones everywhere
     if (keys_[k].measure == "balanced accuracy" || keys_[k].measure == "accuracy" || keys_[k].measure == "AUC") {
       for (std::size_t i = 0; i <= kBins; ++i) edges.push_back(static_cast<double>(i) / static_cast<double>(kBins));
     }
-    all.push_back(histogram_of(keys_[k].key, values(explainer, keys_[k].key), false, std::move(edges), selection->in));
+    all.push_back(histogram_of(keys_[k].key, values(asked, keys_[k].key), false, std::move(edges), selection->in));
   }
+  if (asked.similarity) all.push_back(histogram_of(kSimilarity, values(asked, kSimilarity), false, {}, selection->in));
   std::erase_if(all, [](const Histogram& h) { return h.edges.empty(); });
   return all;
 }

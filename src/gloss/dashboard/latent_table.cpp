@@ -56,8 +56,11 @@ void put(ScoreColumn& column, std::size_t row, std::string_view scorer, const sc
 }  // namespace
 
 LatentTable::LatentTable(std::vector<TableHookpoint> hookpoints, const store::Store& store, text::Tokenizer tokenizer,
-                         Reporter& reporter)
-    : hookpoints_(std::move(hookpoints)), tokenizer_(std::move(tokenizer)), caches_(std::make_unique<Caches>()) {
+                         Reporter& reporter, std::optional<MeaningSearch> meaning)
+    : hookpoints_(std::move(hookpoints)),
+      tokenizer_(std::move(tokenizer)),
+      meaning_(std::move(meaning)),
+      caches_(std::make_unique<Caches>()) {
   std::uint64_t rows = 0;
   for (const TableHookpoint& h : hookpoints_) {
     first_.push_back(static_cast<Row>(rows));
@@ -72,10 +75,12 @@ LatentTable::LatentTable(std::vector<TableHookpoint> hookpoints, const store::St
   std::stable_sort(explainers_.begin(), explainers_.end(),
                    [](const auto& a, const auto& b) { return a->count > b->count; });
   order_texts();
+  find_embeddings();
   for (const ScoreKey& key : keys_) {
     numbers_.push_back(key.key);
     numbers_.push_back(key.key + ".excess");
   }
+  if (meaning_) numbers_.emplace_back(kSimilarity);
 }
 
 LatentTable::~LatentTable() = default;
@@ -169,6 +174,7 @@ LatentTable::Explainer& LatentTable::explainer_named(const std::string& name) {
   Explainer& made = *explainers_.emplace_back(std::make_unique<Explainer>());
   made.name = name;
   made.texts.end.assign(rows_, 0);
+  if (meaning_) made.embedded.assign(rows_, TextEmbeddings::kNone);
   return made;
 }
 
@@ -254,7 +260,9 @@ void LatentTable::add_explanation(const std::string& explainer, Row row, std::st
   if (old == 0 && !text.empty()) ++own.count;
   texts.bytes.replace(begin, old, text);
   for (Row r = row; r < rows_; ++r) texts.end[r] += text.size() - old;
+  if (meaning_) own.embedded[row] = TextEmbeddings::kNone;  // until gloss embed runs again
   const std::lock_guard caches(caches_->mutex);
+  caches_->similarities.clear();
   caches_->selections.clear();
   caches_->orders.clear();
   own.text_orders = {};

@@ -20,11 +20,16 @@ TableQuery query_of(const Target& target) {
   TableQuery query;
   query.where = target.text("where");
   query.text = target.text("text");
+  query.like = target.text("like");
+  if (query.like.find_first_not_of(" \t\r\n") == std::string::npos) query.like.clear();
   query.token = target.text("token");
   query.hookpoint = target.text("hookpoint");
   query.explainer = target.text("explainer");
-  if (const std::string sort = target.text("sort"); !sort.empty()) query.sort = sort;
-  query.descending = target.number("desc", 0, 0, 1) == 1;
+  // Of what is asked by meaning the nearest come first, unless another order is asked for.
+  const std::string sort = target.text("sort");
+  const bool nearest = sort.empty() && !query.like.empty();
+  query.sort = nearest ? "similarity" : sort.empty() ? "latent" : sort;
+  query.descending = target.number("desc", nearest ? 1 : 0, 0, 1) == 1;
   return query;
 }
 
@@ -81,6 +86,15 @@ Place place_of(const Run& run, std::string_view hookpoint, std::string_view late
   return {h, id, *row, std::string(hookpoint)};
 }
 
+/// Who answers questions by meaning, and of how many latents: null where nobody does.
+Json meaning_json(const Run& run) {
+  if (!run.input().meaning) return nullptr;
+  Json explanations = Json::object();
+  for (const std::string& explainer : run.table().explainers())
+    explanations[explainer] = run.table().embedded_count(explainer).value_or(0);
+  return {{"embedder", run.input().meaning->name}, {"explanations", std::move(explanations)}};
+}
+
 Json run_json(const Run& run, std::size_t number) {
   const LatentTable& table = run.table();
   const RunInput& input = run.input();
@@ -113,6 +127,7 @@ Json run_json(const Run& run, std::size_t number) {
           {"judges", std::move(judges)},
           {"columns", std::move(columns)},
           {"kinds", std::move(kinds)},
+          {"meaning", meaning_json(run)},
           {"latents", table.row_count()},
           {"tau", dashboard::number(std::round(double{input.questions.tau} * 1e6) / 1e6)},
           {"window", input.window},
@@ -126,7 +141,10 @@ Json latents_json(const Run& run, const Target& target) {
   const LatentTable::Page page = run.table().page(query, offset, limit);
   const std::string explainer = explainer_of(run, query);
   Json rows = Json::array();
-  for (const LatentTable::Row row : page.rows) rows.push_back(row_json(run, row, explainer));
+  for (std::size_t i = 0; i < page.rows.size(); ++i) {
+    rows.push_back(row_json(run, page.rows[i], explainer));
+    if (!page.similarity.empty()) rows.back()["similarity"] = number(page.similarity[i]);
+  }
   return {{"total", page.total}, {"offset", offset}, {"rows", std::move(rows)}};
 }
 

@@ -5,7 +5,7 @@
 namespace gloss::dashboard {
 
 Run::Run(RunInput input, Reporter& reporter)
-    : input_(std::move(input)), table_(input_.hookpoints, *input_.store, input_.tokenizer, reporter) {}
+    : input_(std::move(input)), table_(input_.hookpoints, *input_.store, input_.tokenizer, reporter, input_.meaning) {}
 
 const std::vector<std::uint32_t>& Run::token_counts() const {
   std::call_once(counted_, [this] {

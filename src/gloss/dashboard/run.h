@@ -39,6 +39,7 @@ struct RunInput {
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
   /// Everything, for the figures; none before anything was explained.
   std::function<report::RunData()> report;
+  std::optional<MeaningSearch> meaning;                   // none: no search by meaning
   std::map<std::string, std::filesystem::path> circuits;  // by name: circuit.json
 };
 
