@@ -25,6 +25,7 @@ export const run = {
   hookpoints: hookpoints.map((name) => ({ name, latents: 150, alive: 140, tokens: 500000 })),
   explainers, scorers, judges: ["default"], columns: scorers.map((key) => ({ key, scorer: key, judge: "default", measure: "balanced accuracy" })),
   kinds: [{ name: "positional", rule: "its position tells whether it fires" }, { name: "single_token", rule: "<i>one</i> token" }], latents: 300, tau: 0.1, window: 32, context: 256,
+  meaning: { embedder: "mini <b>", explanations: { default: 272 } },
 };
 export const bare = { id: 1, name: "bare", facts: [], hookpoints: [{ name: "h", latents: 1, alive: 0, tokens: 0 }], explainers: [], scorers: [], judges: [], columns: [], kinds: [], latents: 1 };
 

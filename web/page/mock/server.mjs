@@ -18,18 +18,27 @@ class Wrong extends Error {
   constructor(status, found, wanted = "", hint = "") { super(found); Object.assign(this, { status, found, wanted, hint }); }
 }
 
+/** As if embedded: how many words of the question an explanation has. */
+function similarity(row, query) {
+  const asked = query.get("like").split(/\s+/).filter(Boolean);
+  return asked.filter((word) => row.explanation.includes(word)).length / asked.length;
+}
+
 function chosen(query) {
   const where = query.get("where") ?? "";
-  const known = where.replace(/\b(density|max|firings|detection|fuzz|excess|positional|single_token|and|or|not|[\d.]+(e[+-]?\d+)?)\b|[.<>=()\s]/g, "");
+  const known = where.replace(/\b(density|max|firings|detection|fuzz|excess|positional|similarity|single_token|and|or|not|[\d.]+(e[+-]?\d+)?)\b|[.<>=()\s]/g, "");
   if (known) throw new Wrong(400, `'${known}' in a condition`, "density, firings, max, a kind or a score", "density<0.01 and not positional");
   return data.rows.filter((row) =>
     (!query.get("hookpoint") || row.hookpoint === query.get("hookpoint")) &&
+    (!query.get("like") || row.explanation) &&
+    (!/similarity>=/.test(where) || similarity(row, query) >= Number(/similarity>=([\d.]+)/.exec(where)[1])) &&
     (!query.get("text") || (row.explanation ?? "").includes(query.get("text"))) &&
     (!/(^|and )positional/.test(where) || row.kinds.length > 0) && (!/not positional/.test(where) || row.kinds.length === 0));
 }
 
 function table(query) {
-  const all = chosen(query);
+  const like = query.get("like");
+  const all = chosen(query).map((row) => (like ? { ...row, similarity: similarity(row, query) } : row));
   const key = query.get("sort") ?? "latent";
   const [scorer, excess] = key.split(".");
   const value = (row) => key === "latent" ? null : key in row ? row[key] : row.scores[scorer]?.[excess ? "excess" : "value"];
@@ -48,7 +57,7 @@ function histograms(query) {
     const count = (rows) => edges.slice(1).map((high, i) => rows.filter((r) => { const v = log ? Math.log10(value(r)) : value(r); return v >= edges[i] && v < high; }).length);
     return { name, log, edges, all: count(data.rows), chosen: count(data.rows.filter((r) => some.has(r))) };
   };
-  return { total: some.size, histograms: [one("density", true, (r) => r.density), one("max", false, (r) => r.max / 10), one("detection", false, (r) => r.scores.detection?.value)] };
+  return { total: some.size, histograms: [one("density", true, (r) => r.density), one("max", false, (r) => r.max / 10), one("detection", false, (r) => r.scores.detection?.value), ...(query.get("like") ? [one("similarity", false, (r) => (r.explanation ? similarity(r, query) : undefined))] : [])] };
 }
 
 function windows(row, query) {

@@ -17,13 +17,15 @@ export interface Run {
   columns?: Column[];
   kinds: { name: string; rule: string }[];
   latents: number;
+  /** Who answers questions by meaning, and how many explanations of each explainer are embedded. */
+  meaning?: { embedder: string; explanations: Record<string, number> } | null;
 }
 
 export interface Interval { value: Num; low: Num; high: Num }
 export interface RowScore extends Interval { n: number; failed: number; shuffled: Num; excess: Num; chance: Num; measure: string }
 export interface Latent {
   hookpoint: string; latent: number; firings: number; density: Num; max: Num;
-  explainer: string | null; explanation: string | null; kinds: string[]; scores: Record<string, RowScore>;
+  explainer: string | null; explanation: string | null; kinds: string[]; scores: Record<string, RowScore>; similarity?: Num;
 }
 export interface Rows { total: number; offset: number; rows: Latent[] }
 export interface Histogram { name: string; log: boolean; edges: number[]; all: number[]; chosen: number[] }

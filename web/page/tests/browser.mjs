@@ -7,6 +7,7 @@ import { start } from "../mock/server.mjs";
 const axe = await readFile(new URL("../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 export const views = {
   overview: "#/run/0",
+  overview_by_meaning: "#/run/0?like=words+about+the+cat",
   ranged: "#/run/0?dmin=0.0001&dmax=0.01&score=detection&smin=0.5&mmin=0.25",
   latent: "#/run/0/latent/layers.2/17",
   bare_latent: "#/run/0/latent/layers.2/5",

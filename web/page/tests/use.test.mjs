@@ -59,6 +59,42 @@ test("a heading sorts, and sorts the other way", async () => {
   assert.ok(values.length > 20 && values.every((v, i) => i === 0 || v >= values[i - 1]), String(values));
 });
 
+test("a question by meaning sorts by nearness, has a range, and is taken back", async () => {
+  const request = asked("sort=similarity");
+  await tab.getByLabel("Like in meaning").fill("words about the cat");
+  const params = new URL((await request).url()).searchParams;
+  assert.equal(params.get("like"), "words about the cat");
+  assert.equal(params.get("desc"), "1");
+  await settled(tab);
+  assert.equal(await hash(), "#/run/0?like=words+about+the+cat");
+  assert.equal(await tab.getByRole("columnheader", { name: "Nearness" }).getAttribute("aria-sort"), "descending");
+  const near = (await tab.locator("tbody tr td:nth-of-type(2)").allTextContents()).map(Number);
+  assert.ok(near.length > 20 && near[0] > near.at(-1) && near.every((v, i) => i === 0 || v <= near[i - 1]), String(near));
+  await tab.getByRole("columnheader", { name: "Nearness" }).getByRole("button").click();
+  await settled(tab);
+  assert.equal(await tab.getByRole("columnheader", { name: "Nearness" }).getAttribute("aria-sort"), "ascending");
+  await tab.getByLabel("Condition").fill("similarity>=0.6");
+  await asked(`where=${encodeURIComponent("similarity>=0.6")}`);
+  await settled(tab);
+  await tab.getByRole("button", { name: "Clear the filter" }).click();
+  await settled(tab);
+  assert.equal(await tab.getByRole("columnheader", { name: "Nearness" }).count(), 0);
+  assert.match(await tab.locator(".above p").textContent(), /^300 of 300 latents\s*$/);
+});
+
+test("an explanation leads to the latents explained alike; without embeddings nothing offers that", async () => {
+  await tab.goto(`${tab.url().split("#")[0]}#/run/0/latent/layers.2/7`);
+  await settled(tab);
+  const request = asked("sort=similarity");
+  await tab.getByRole("link", { name: "Latents explained alike" }).first().click();
+  assert.ok(new URL((await request).url()).searchParams.get("like").length > 3);
+  await settled(tab);
+  assert.equal(await tab.getByRole("columnheader", { name: "Nearness" }).count(), 1);
+  await tab.goto(`${tab.url().split("#")[0]}#/run/1`);
+  await settled(tab);
+  assert.equal(await tab.getByLabel("Like in meaning").count(), 0);
+});
+
 test("pages follow each other to the last", async () => {
   await tab.getByRole("button", { name: "after" }).click();
   await settled(tab);

@@ -2,24 +2,25 @@
 import { useEffect, useState } from "preact/hooks";
 import { setQuery } from "../route";
 
-interface FieldProps { name: string; label: string; value: string; type?: string; placeholder?: string; step?: string; wide?: boolean; id?: string }
+interface FieldProps { name: string; label: string; value: string; type?: string; placeholder?: string; step?: string; wide?: boolean; id?: string; title?: string; also?: Record<string, string> }
 
-/** Goes into the address a moment after the last key, or at Enter. */
-export function Field({ name, label, value, type = "text", placeholder, step, wide, id }: FieldProps) {
+/** Goes into the address a moment after the last key, or at Enter; `also` are other fields that change with it. */
+export function Field({ name, label, value, type = "text", placeholder, step, wide, id, title, also }: FieldProps) {
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
+  const go = () => setQuery({ [name]: text, offset: "", ...also }, true);
   useEffect(() => {
     if (text === value) return;
-    const timer = setTimeout(() => setQuery({ [name]: text, offset: "" }, true), 350);
+    const timer = setTimeout(go, 350);
     return () => clearTimeout(timer);
   }, [text]);
   return (
-    <label class={wide ? "wide" : undefined}>
+    <label class={wide ? "wide" : undefined} title={title}>
       <span>{label}</span>
       <input id={id} type={type} step={step} value={text} placeholder={placeholder} autocomplete="off" spellcheck={false}
              onInput={(e) => setText(e.currentTarget.value)}
              onKeyDown={(e) => {
-               if (e.key === "Enter") setQuery({ [name]: text, offset: "" }, true);
+               if (e.key === "Enter") go();
                if (e.key === "Escape") e.currentTarget.blur();
              }} />
     </label>

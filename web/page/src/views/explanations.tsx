@@ -3,9 +3,9 @@ import { Bar, Curve } from "../parts/charts";
 import { Choice } from "../parts/fields";
 import { Nothing } from "../parts/state";
 import { Text } from "../parts/tokens";
-import { setQuery } from "../route";
+import { href, setQuery } from "../route";
 import { none, num, signed, whole } from "../show";
-import type { Detail, Explanation, Score } from "../types";
+import type { Detail, Explanation, Run, Score } from "../types";
 import { CallOf } from "./calls";
 import type { Place } from "./latent";
 
@@ -34,12 +34,19 @@ function ScoreBlock({ score }: { score: Score }) {
   );
 }
 
-function One({ explanation, place }: { explanation: Explanation; place: Place }) {
+/** The list of latents whose explanations are near this one in meaning. */
+function Alike({ explanation, place, run }: { explanation: Explanation; place: Place; run: Run }) {
+  if (!run.meaning || !explanation.text) return null;
+  return <p class="note"><a href={href(["run", place.id], { like: explanation.text, explainer: explanation.explainer })}>Latents explained alike</a></p>;
+}
+
+function One({ explanation, place, run }: { explanation: Explanation; place: Place; run: Run }) {
   return (
     <div class="explanation">
       <h3><Text text={explanation.explainer} /></h3>
       {explanation.failed ? <p class="bad"><strong>Failed:</strong> <Text text={explanation.failed} /></p>
         : explanation.text ? <p class="says"><Text text={explanation.text} /></p> : <Nothing>An empty explanation.</Nothing>}
+      <Alike explanation={explanation} place={place} run={run} />
       {explanation.call && <CallOf place={place} hash={explanation.call} />}
       <div class="scores">
         {explanation.scores.map((score) => <ScoreBlock score={score} />)}
@@ -50,7 +57,7 @@ function One({ explanation, place }: { explanation: Explanation; place: Place })
 }
 
 /** Two explainers side by side, which ones the address says. */
-function Beside({ all, place }: { all: Explanation[]; place: Place }) {
+function Beside({ all, place, run }: { all: Explanation[]; place: Place; run: Run }) {
   const { query } = place;
   const names = all.map((e) => e.explainer);
   const pick = (key: string, otherwise: number) => all.find((e) => e.explainer === query.get(key)) ?? all[otherwise]!;
@@ -60,14 +67,14 @@ function Beside({ all, place }: { all: Explanation[]; place: Place }) {
       {pair.map((explanation, i) => (
         <div>
           <Choice label={i ? "Right" : "Left"} value={explanation.explainer} options={names} change={(name) => setQuery({ [i ? "right" : "left"]: name }, true)} />
-          <One explanation={explanation} place={place} />
+          <One explanation={explanation} place={place} run={run} />
         </div>
       ))}
     </div>
   );
 }
 
-export function Explanations({ data, place }: { data: Detail; place: Place }) {
+export function Explanations({ data, place, run }: { data: Detail; place: Place; run: Run }) {
   const { query } = place;
   const all = data.explanations;
   const beside = query.get("beside") === "1" && all.length > 1;
@@ -78,7 +85,7 @@ export function Explanations({ data, place }: { data: Detail; place: Place }) {
         <label class="check"><input type="checkbox" checked={beside} onChange={() => setQuery({ beside: beside ? "" : "1" }, true)} /> two side by side</label>
       )}
       {all.length === 0 && <Nothing>Nobody has explained this latent.</Nothing>}
-      {beside ? <Beside all={all} place={place} /> : all.map((explanation) => <One explanation={explanation} place={place} key={explanation.explainer} />)}
+      {beside ? <Beside all={all} place={place} run={run} /> : all.map((explanation) => <One explanation={explanation} place={place} run={run} key={explanation.explainer} />)}
     </section>
   );
 }

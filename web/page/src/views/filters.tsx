@@ -40,6 +40,10 @@ export function Filters({ run, query }: { run: Run; query: URLSearchParams }) {
     <form role="search" aria-label="Filter of latents" onSubmit={(e) => e.preventDefault()}>
       <div class="fields">
         <Field id="filter" name="text" label="Words in the explanation" value={value("text")} placeholder="press /" wide />
+        {run.meaning && (
+          <Field name="like" label="Like in meaning" value={value("like")} placeholder="sorts by nearness" wide also={{ sort: "", desc: "" }}
+                 title={`Explanations near this text in meaning, by ${run.meaning.embedder}`} />
+        )}
         <Field name="token" label="Fires on the token" value={value("token")} />
         <Choice label="Hookpoint" value={value("hookpoint")} change={(hookpoint) => setQuery({ hookpoint, offset: "" })}
                 options={[["", "all"], ...run.hookpoints.map((h) => h.name)]} />

@@ -152,7 +152,7 @@ export function LatentView({ run, route, session, hookpoint, latent }: ViewProps
         {(data) => (
           <article class="latent">
             <Head data={data} place={place} run={run} />
-            <Explanations data={data} place={place} />
+            <Explanations data={data} place={place} run={run} />
             <Windows place={place} />
             <Numbers data={data} />
             <section aria-label="What it writes">

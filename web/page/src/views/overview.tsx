@@ -1,7 +1,7 @@
 // All latents of a run: filtered, sorted and paged by the server.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, get, useGet } from "../api";
-import { filterParams, kept, rangeFields } from "../filter";
+import { filterParams, kept, likeOf, order, rangeFields } from "../filter";
 import { useKeys } from "../keys";
 import type { ViewProps } from "../main";
 import { Bar } from "../parts/charts";
@@ -26,7 +26,7 @@ function ScoreCell({ score, label }: { score?: RowScore; label: string }) {
   );
 }
 
-function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns: string[]; at: boolean; query: URLSearchParams }) {
+function Row({ run, row, columns, at, query, like }: { run: Run; row: Latent; columns: string[]; at: boolean; query: URLSearchParams; like: boolean }) {
   const to = latentHref(String(run.id), row.hookpoint, row.latent, query);
   return (
     <tr class={at ? "at" : undefined} data-at={at ? "" : undefined}>
@@ -35,6 +35,7 @@ function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns:
         {row.explanation ? <a class="plain" href={to}><Text text={row.explanation} /></a> : <span class="nothing">not explained</span>}
         {row.kinds.map((kind) => <span class="tag">{kind}</span>)}
       </td>
+      {like && <td class="n">{num(row.similarity)}</td>}
       <td class="n">{short(row.density)}</td>
       <td class="n">{short(row.max)}</td>
       {columns.map((key) => {
@@ -52,8 +53,9 @@ function Row({ run, row, columns, at, query }: { run: Run; row: Latent; columns:
 
 /** A heading that sorts. */
 function Heading({ sort, label, query, title }: { sort: string; label: string; query: URLSearchParams; title?: string }) {
-  const current = (query.get("sort") ?? "latent") === sort;
-  const down = query.get("desc") === "1";
+  const now = order(query);
+  const current = now.sort === sort;
+  const down = now.down;
   const press = () => setQuery({ sort, desc: current ? (down ? "" : "1") : sort === "latent" || sort === "explanation" ? "" : "1", offset: "" });
   return (
     <th scope="col" aria-sort={current ? (down ? "descending" : "ascending") : undefined} title={title}>
@@ -91,9 +93,11 @@ export function Overview({ run, route }: ViewProps) {
   const { query } = route;
   const id = String(run.id);
   const filter = filterParams(query);
+  const like = likeOf(query);
+  const { sort, down } = order(query);
   const offset = Math.max(0, Number(query.get("offset")) || 0);
   const rows = useGet<Rows>(address(["runs", id, "latents"], {
-    ...filter, sort: query.get("sort"), desc: query.get("desc") === "1", offset, limit: pageSize,
+    ...filter, sort, desc: down, offset, limit: pageSize,
   }));
   const histograms = useGet<Histograms>(address(["runs", id, "histograms"], filter));
   const [at, setAt] = useState(-1);
@@ -143,7 +147,7 @@ export function Overview({ run, route }: ViewProps) {
         </Answer>
       </details>
       <div class="above">
-        <p role="status">{rows.data && `${whole(rows.data.total)} of ${whole(run.latents)} latents`} {said}</p>
+        <p role="status">{rows.data && `${whole(rows.data.total)} of ${whole(run.latents)} latents`}{rows.data && like !== "" && ", those whose explanation is embedded"} {said}</p>
         <button type="button" onClick={random}>Random latent <kbd>r</kbd></button>
       </div>
       <Answer asked={rows} what="the latents">
@@ -155,6 +159,7 @@ export function Overview({ run, route }: ViewProps) {
                   <tr>
                     <Heading sort="latent" label="Latent" query={query} />
                     <Heading sort="explanation" label="Explanation" query={query} />
+                    {like !== "" && <Heading sort="similarity" label="Nearness" query={query} title={`Cosine of the explanation and “${like}”${run.meaning ? `, by ${run.meaning.embedder}` : ""}`} />}
                     <Heading sort="density" label="Density" query={query} title="Share of tokens at which it fires" />
                     <Heading sort="max" label="Max" query={query} title="Strongest activation" />
                     {columns.map((c) => (
@@ -165,7 +170,7 @@ export function Overview({ run, route }: ViewProps) {
                     ))}
                   </tr>
                 </thead>
-                <tbody>{data.rows.map((row, i) => <Row run={run} row={row} columns={keys} at={i === at} query={keep} key={`${row.hookpoint}/${row.latent}`} />)}</tbody>
+                <tbody>{data.rows.map((row, i) => <Row run={run} row={row} columns={keys} at={i === at} query={keep} like={like !== ""} key={`${row.hookpoint}/${row.latent}`} />)}</tbody>
               </table>
             </div>
             <nav class="pages" aria-label="Pages of the table">
