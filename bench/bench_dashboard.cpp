@@ -176,6 +176,9 @@ std::unique_ptr<dashboard::Run> open_run(const fs::path& folder) {
   input.tokenizer = text::Tokenizer::load(fs::path(GLOSS_SOURCE_DIR) / "small-model/model/tokenizer.json");
   input.tokens = text::TokenFile::open(folder / "tokens.safetensors");
   input.meaning = {"bench", dashboard::TextEmbeddings::open(folder / "explanation-embeddings.safetensors"), embed};
+  input.report = [store = input.store.get()](const report::LatentSet* only) {
+    return only == nullptr ? report::from_store(*store) : report::from_store(*store, *only);
+  };
   SilentReporter silent;
   return std::make_unique<dashboard::Run>(std::move(input), silent);
 }
@@ -384,6 +387,10 @@ int run(const fs::path& folder, std::uint32_t latents) {
   const std::size_t asked = all.ms.size();
   fmt::print("{} readers at once: {} errors, {:.0f} requests/s, {}\nmemory: {:.0f} MB\n", kReaders, errors.load(),
              static_cast<double>(asked) / spent, all.text(), status_mb("RssAnon"));
+  Spread figures;
+  for (int i = 0; i < 5; ++i)
+    figures.ms.push_back(asker.time(fmt::format("/figures?where=detection%3E0.99+and+fuzz%3E0.{}", i)));
+  fmt::print("figures of 5,000 to 10,000 latents: {}\n", figures.text());
   return errors == 0 ? 0 : 1;
 }
 

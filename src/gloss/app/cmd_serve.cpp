@@ -104,9 +104,13 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
     input.examples = [data, source = example_source(*data, settings)](std::string_view hookpoint, LatentId latent) {
       return source(hookpoint, latent);
     };
-    input.report = [data, store = input.store.get()] { return report_data(*data, *store); };
+    input.report = [data, store = input.store.get()](const report::LatentSet* only) {
+      return report_data(*data, *store, only);
+    };
   } else {
-    input.report = [data, store = input.store.get()] { return figure_data(*data, *store); };
+    input.report = [data, store = input.store.get()](const report::LatentSet* only) {
+      return figure_data(*data, *store, only);
+    };
   }
   input.facts = run_facts(*data, settings);
   input.window = settings.options.window;

@@ -52,15 +52,15 @@ std::function<examples::LatentExamples(std::string_view, LatentId)> example_sour
   };
 }
 
-report::RunData figure_data(const RunData& data, const store::Store& store) {
-  report::RunData result = report::from_store(store);
+report::RunData figure_data(const RunData& data, const store::Store& store, const report::LatentSet* only) {
+  report::RunData result = only == nullptr ? report::from_store(store) : report::from_store(store, *only);
   result.title = std::filesystem::absolute(data.run.root()).lexically_normal().filename().string();
   return result;
 }
 
-report::RunData report_data(const RunData& data, const store::Store& store) {
+report::RunData report_data(const RunData& data, const store::Store& store, const report::LatentSet* only) {
   const ExampleSettings settings = kept_example_settings(store, data.run);
-  report::RunData result = figure_data(data, store);
+  report::RunData result = figure_data(data, store, only);
   result.facts = run_facts(data, settings);
   result.questions = question_options(settings);
   result.questions.detection_per_quantile = settings.options.test;  // however many were asked about, all can be shown

@@ -12,11 +12,12 @@
 
 namespace gloss::app {
 
-/// Lifetime: `data` and `store` must outlive the result. Errors: bad_input when nothing was explained yet.
-report::RunData report_data(const RunData& data, const store::Store& store);
+/// `only`: of these latents alone, as report::from_store(). Lifetime: `data` and `store` must outlive the result.
+/// Errors: bad_input when nothing was explained yet.
+report::RunData report_data(const RunData& data, const store::Store& store, const report::LatentSet* only = nullptr);
 
 /// The same without what shows windows, also of a run that was filtered and never explained.
-report::RunData figure_data(const RunData& data, const store::Store& store);
+report::RunData figure_data(const RunData& data, const store::Store& store, const report::LatentSet* only = nullptr);
 
 /// Model, coders, tokens, windows, seed and version, in the order shown.
 std::vector<std::pair<std::string, std::string>> run_facts(const RunData& data, const ExampleSettings& settings);

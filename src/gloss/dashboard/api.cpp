@@ -137,7 +137,7 @@ const std::vector<Api::State::Route>& Api::State::routes() {
          return judgements_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), c.target);
        }},
       {"GET", {"runs", "*", "calls"}, [](State& s, const Call& c) { return calls_json(s.run(c), c.target); }},
-      {"GET", {"runs", "*", "figures"}, [](State& s, const Call& c) { return s.figures.list(s.run(c)); }},
+      {"GET", {"runs", "*", "figures"}, [](State& s, const Call& c) { return s.figures.list(s.run(c), c.target); }},
       {"GET",
        {"runs", "*", "figures", "*"},
        [](State& s, const Call& c) { return s.figures.specification(s.run(c), c.names[1], c.target); }},

@@ -1,10 +1,12 @@
 #include "gloss/dashboard/api.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "gloss/dashboard/dashboard_testing.h"
 #include "gloss/score/paired.h"
@@ -247,6 +249,34 @@ TEST_F(ApiTest, TellsCallsFiguresAndCircuits) {
   EXPECT_EQ(status("/runs/0/figures/..%2F..%2Fetc%2Fpasswd"), 404);
   EXPECT_THAT(json("/runs/0/circuits"), ElementsAre("pronouns"));
   EXPECT_EQ(json("/runs/0/circuits/pronouns")["name"], "</script>");
+}
+
+TEST_F(ApiTest, FiguresAreOfTheLatentsThatAFilterLetsThrough) {
+  const auto values = [&](const std::string& path) { return json(path)["data"]["values"]; };
+  const auto latents_of = [](const Json& rows, const std::string& hookpoint) {
+    std::set<std::uint32_t> latents;
+    for (const Json& row : rows) {
+      EXPECT_TRUE(hookpoint.empty() || row["hookpoint"] == hookpoint);
+      latents.insert(row["latent"].get<std::uint32_t>());
+    }
+    return latents;
+  };
+  const Json all = values("/runs/0/figures/density");
+  const Json some = values("/runs/0/figures/density?hookpoint=layers.10&where=detection%3E0.6&explainer=pattern");
+  ASSERT_FALSE(some.empty());
+  EXPECT_LT(some.size(), all.size());
+  const Json page = json("/runs/0/latents?hookpoint=layers.10&where=detection%3E0.6&explainer=pattern&limit=500");
+  EXPECT_EQ(latents_of(some, "layers.10"), latents_of(page["rows"], "layers.10"));
+  EXPECT_EQ(values("/runs/0/figures/density?explainer=pattern"), all) << "an explainer alone leaves nobody out";
+  EXPECT_EQ(values("/runs/0/figures/density"), all) << "kept from a filter";
+  std::set<std::string> names;
+  for (const Json& figure : json("/runs/0/figures?where=detection%3E0.6")) names.insert(figure["name"]);
+  EXPECT_TRUE(names.contains("scores") && names.contains("calibration"));
+  EXPECT_EQ(json("/runs/0/figures?text=nothing-has-this"), Json::array());
+  EXPECT_EQ(status("/runs/0/figures?where=nonsense"), 400);
+  // More filters than are kept.
+  for (int i = 0; i < 12; ++i) json(fmt::format("/runs/0/figures?where=detection%3E0.{:02}", i));
+  EXPECT_EQ(values("/runs/0/figures/density"), all);
 }
 
 TEST_F(ApiTest, ComparesTwoExplanationsOnTheirCommonWindows) {

@@ -82,8 +82,8 @@ struct MadeUpDashboard {
     input.window = report::kWindow;
     input.questions = made.data.questions;
     input.examples = made.data.examples;
-    input.report = [this] {
-      report::RunData data = report::from_store(*made.store);
+    input.report = [this](const report::LatentSet* only) {
+      report::RunData data = only == nullptr ? report::from_store(*made.store) : report::from_store(*made.store, *only);
       data.title = made.data.title;
       data.questions = made.data.questions;
       data.tokenizer = made.data.tokenizer;

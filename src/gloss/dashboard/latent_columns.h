@@ -76,8 +76,8 @@ struct LatentTable::Caches {
 
   std::shared_mutex texts;  // the explainers: one writes, many read
   std::mutex mutex;         // what follows
-  Recent<Selection> selections{16};
-  Recent<std::vector<Row>> orders{9};
+  Recent<Selection> selections{10};
+  Recent<std::vector<Row>> orders{12};
   Recent<TextEmbeddings::Query> questions{64};  // by TableQuery::like
   Recent<std::vector<float>> similarities{2};   // [rows], by explainer and TableQuery::like; NaN = none
 };

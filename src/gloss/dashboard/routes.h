@@ -2,11 +2,14 @@
 /// The routes, by what they tell of. Private to the dashboard. All throw Fault or gloss::Error for what they cannot
 /// answer.
 #include <cstdint>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gloss/dashboard/http.h"
@@ -34,6 +37,8 @@ nlohmann::json tokens_json(const Run& run, std::uint64_t start, const std::vecto
                            const std::vector<bool>& marked);
 
 // routes_table.cpp
+/// FILTER, sort and desc of docs/api.md. Errors: Fault 400.
+TableQuery query_of(const Target& target);
 nlohmann::json run_json(const Run& run, std::size_t number);
 nlohmann::json latents_json(const Run& run, const Target& target);
 nlohmann::json histograms_json(const Run& run, const Target& target);
@@ -54,10 +59,11 @@ nlohmann::json differences_json(const Run& run, const Run& other, const Target& 
 
 // routes_files.cpp
 nlohmann::json calls_json(const Run& run, const Target& target);
-/// The figures of a run, drawn once and kept. Threads: any.
+/// The figures of a run, or of those of its latents that a filter lets through. Drawn when first asked for, and the
+/// last few kept. Threads: any.
 class Figures {
  public:
-  nlohmann::json list(const Run& run) const;
+  nlohmann::json list(const Run& run, const Target& target) const;
   /// Errors: Fault 404: no such figure.
   nlohmann::json specification(const Run& run, std::string_view name, const Target& target) const;
 
@@ -66,9 +72,11 @@ class Figures {
     std::string title, text;
     nlohmann::json spec;
   };
-  const std::map<std::string, Drawn, std::less<>>& drawn(const Run& run) const;
+  using All = std::map<std::string, Drawn, std::less<>>;  // by name
+  std::shared_ptr<const All> drawn(const Run& run, const Target& target) const;
   mutable std::mutex mutex_;
-  mutable std::map<const Run*, std::map<std::string, Drawn, std::less<>>> drawn_;
+  /// By run and filter, the last asked for first.
+  mutable std::list<std::pair<std::string, std::shared_ptr<const All>>> kept_;
 };
 nlohmann::json circuits_json(const Run& run);
 nlohmann::json circuit_json(const Run& run, std::string_view name);

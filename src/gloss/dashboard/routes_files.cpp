@@ -1,6 +1,8 @@
 // Calls to language models, figures and circuits.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "gloss/dashboard/routes.h"
 #include "gloss/formats/json_file.h"
 #include "gloss/report/vega_figures.h"
@@ -20,9 +22,23 @@ Place place_named(const Run& run, const std::string& text) {
   return place_of(run, std::string_view(text).substr(0, slash), std::string_view(text).substr(slash + 1));
 }
 
-report::RunData report_of(const Run& run) {
-  if (!run.input().report) throw Fault(404, "nothing was explained yet", "", "", "gloss explain comes first");
-  return run.input().report();
+constexpr std::size_t kMostKept = 4;
+
+/// What tells two filters apart, whatever their order.
+std::string filter_key(const TableQuery& q) {
+  const bool all = q.where.find_first_not_of(" \t") == std::string::npos && q.text.empty() && q.like.empty() &&
+                   q.token.empty() && q.hookpoint.empty();
+  return all ? std::string() : Json{q.where, q.text, q.like, q.token, q.hookpoint, q.explainer}.dump();
+}
+
+report::LatentSet latents_of(const Run& run, TableQuery query) {
+  query.sort = "latent";
+  report::LatentSet latents;
+  for (const LatentTable::Row row : run.table().page(query, 0, run.table().row_count()).rows) {
+    const auto [h, latent] = run.table().latent_of(row);
+    latents.emplace(run.table().hookpoints()[h].name, latent);
+  }
+  return latents;
 }
 
 }  // namespace
@@ -57,27 +73,37 @@ Json calls_json(const Run& run, const Target& target) {
   return {{"calls", std::move(calls)}, {"messages", std::move(messages)}};
 }
 
-const std::map<std::string, Figures::Drawn, std::less<>>& Figures::drawn(const Run& run) const {
+std::shared_ptr<const Figures::All> Figures::drawn(const Run& run, const Target& target) const {
+  const TableQuery query = query_of(target);
+  const std::string filter = filter_key(query);
+  const std::string key = fmt::format("{} {}", static_cast<const void*>(&run), filter);
   const std::lock_guard one_draws(mutex_);
-  const auto at = drawn_.find(&run);
-  if (at != drawn_.end()) return at->second;
-  std::map<std::string, Drawn, std::less<>> figures;
+  const auto at = std::find_if(kept_.begin(), kept_.end(), [&](const auto& kept) { return kept.first == key; });
+  if (at != kept_.end()) {
+    kept_.splice(kept_.begin(), kept_, at);
+    return kept_.front().second;
+  }
+  auto figures = std::make_shared<All>();
   if (run.input().report) {
+    const report::LatentSet only = filter.empty() ? report::LatentSet() : latents_of(run, query);
     const auto lock = run.lock();
-    const report::RunData data = report_of(run);
+    const report::RunData data = run.input().report(filter.empty() ? nullptr : &only);
     report::FigureOptions options;
     options.seed = kFigureSeed;
     const report::RunSummary summary =
         report::summarize_run(data.explanations, data.scores, kFigureSeed, data.latents, data.output);
     for (report::Figure& figure : report::make_figures(data, summary, options))
-      figures[figure.name] = {figure.title, fmt::format("{} rows", figure.table.rows.size()), std::move(figure.spec)};
+      (*figures)[figure.name] = {figure.title, fmt::format("{} rows", figure.table.rows.size()),
+                                 std::move(figure.spec)};
   }
-  return drawn_.emplace(&run, std::move(figures)).first->second;
+  kept_.emplace_front(key, figures);
+  if (kept_.size() > kMostKept) kept_.pop_back();
+  return figures;
 }
 
-Json Figures::list(const Run& run) const {
+Json Figures::list(const Run& run, const Target& target) const {
   Json all = Json::array();
-  for (const auto& [name, figure] : drawn(run))
+  for (const auto& [name, figure] : *drawn(run, target))
     all.push_back({{"name", name}, {"title", figure.title}, {"text", figure.text}});
   return all;
 }
@@ -103,9 +129,9 @@ Json Figures::specification(const Run& run, std::string_view name, const Target&
     options.latent = {place.name, place.latent};
     return report::make_figures(data, {}, options).front().spec;
   }
-  const auto& figures = drawn(run);
-  const auto at = figures.find(name);
-  if (at == figures.end()) throw Fault(404, fmt::format("figure '{}'", name), "one of /figures");
+  const std::shared_ptr<const All> figures = drawn(run, target);
+  const auto at = figures->find(name);
+  if (at == figures->end()) throw Fault(404, fmt::format("figure '{}'", name), "one of /figures");
   return at->second.spec;
 }
 

@@ -16,23 +16,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-TableQuery query_of(const Target& target) {
-  TableQuery query;
-  query.where = target.text("where");
-  query.text = target.text("text");
-  query.like = target.text("like");
-  if (query.like.find_first_not_of(" \t\r\n") == std::string::npos) query.like.clear();
-  query.token = target.text("token");
-  query.hookpoint = target.text("hookpoint");
-  query.explainer = target.text("explainer");
-  // Of what is asked by meaning the nearest come first, unless another order is asked for.
-  const std::string sort = target.text("sort");
-  const bool nearest = sort.empty() && !query.like.empty();
-  query.sort = nearest ? "similarity" : sort.empty() ? "latent" : sort;
-  query.descending = target.number("desc", nearest ? 1 : 0, 0, 1) == 1;
-  return query;
-}
-
 std::string explainer_of(const Run& run, const TableQuery& query) {
   if (!query.explainer.empty()) return query.explainer;
   const std::vector<std::string> names = run.table().explainers();
@@ -72,6 +55,23 @@ Json row_json(const Run& run, LatentTable::Row row, const std::string& explainer
 }
 
 }  // namespace
+
+TableQuery query_of(const Target& target) {
+  TableQuery query;
+  query.where = target.text("where");
+  query.text = target.text("text");
+  query.like = target.text("like");
+  if (query.like.find_first_not_of(" \t\r\n") == std::string::npos) query.like.clear();
+  query.token = target.text("token");
+  query.hookpoint = target.text("hookpoint");
+  query.explainer = target.text("explainer");
+  // Of what is asked by meaning the nearest come first, unless another order is asked for.
+  const std::string sort = target.text("sort");
+  const bool nearest = sort.empty() && !query.like.empty();
+  query.sort = nearest ? "similarity" : sort.empty() ? "latent" : sort;
+  query.descending = target.number("desc", nearest ? 1 : 0, 0, 1) == 1;
+  return query;
+}
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 

@@ -37,8 +37,8 @@ struct RunInput {
   score::QuestionOptions questions;  // as the scores were made
   /// The windows of a latent as explainers and scorers had them; none before anything was explained.
   std::function<examples::LatentExamples(std::string_view hookpoint, LatentId)> examples;
-  /// Everything, for the figures; none before anything was explained.
-  std::function<report::RunData()> report;
+  /// For the figures: everything, or of these latents alone; none before anything was explained.
+  std::function<report::RunData(const report::LatentSet* only)> report;
   std::optional<MeaningSearch> meaning;                   // none: no search by meaning
   std::map<std::string, std::filesystem::path> circuits;  // by name: circuit.json
 };

@@ -1,5 +1,6 @@
 #pragma once
 /// How far a judge's probabilities can be believed. Method: docs/methods.md 7.
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -12,6 +13,11 @@ namespace gloss::report {
 /// probability, share whose right answer is yes with its Wilson 95 % interval), expected calibration error, Brier
 /// score.
 nlohmann::json calibration_json(const store::Store& store);
+nlohmann::json calibration_json(const std::vector<store::CalibrationTally>& tallies);
+/// Of the judgements behind these scores, where scorers give probabilities. Ordered by scorer, explainer, judge.
+std::vector<store::CalibrationTally> calibration_tallies(
+    const std::vector<store::ScoreRow>& scores,
+    const std::function<std::vector<score::Judgement>(const store::ScoreRow&)>& judgements);
 /// The two measures in a line each.
 std::vector<std::string> calibration_lines(const store::Store& store);
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "gloss/report/calibration.h"
 #include "gloss/report/terminal.h"
 #include "gloss/score/baselines.h"
 #include "gloss/score/judge.h"
@@ -182,9 +183,10 @@ FigureTable roc_table(const RunData& data, const RunSummary& summary) {
 FigureTable calibration_table(const RunData& data, const RunSummary& summary) {
   FigureTable table{{"scorer", "series", "from", "to", "judgements", "mean_probability", "positive", "low", "high"},
                     {}};
-  if (!data.calibration) return table;
+  if (!data.calibration && !data.judgements) return table;
   const SeriesNames names(summary);
-  const json tallies = data.calibration();
+  const json tallies =
+      data.calibration ? data.calibration() : calibration_json(calibration_tallies(data.scores, data.judgements));
   for (const json& tally : tallies) {
     const json& bins = tally.at("bins");
     for (std::size_t b = 0; b < bins.size(); ++b) {

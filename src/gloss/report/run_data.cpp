@@ -53,23 +53,52 @@ std::map<WindowKey, score::Question> questions_of(const RunData& data, const sto
   return questions;
 }
 
-}  // namespace
+/// So many latents are asked for one by one; for more it is faster to pass over all.
+constexpr std::size_t kMostAskedFor = 20'000;
 
-RunData from_store(const store::Store& store) {
+RunData callbacks_of(const store::Store& store) {
   RunData data;
-  data.latents = store.latents("");
-  data.explanations = store.explanations("", "");
-  data.scores = store.scores("", "", "");
   data.output = output_latents(store);
   data.judgements = [&store](const store::ScoreRow& row) {
     return store.judgements(row.hookpoint, row.score.latent, row.explainer, row.scorer, row.judge);
   };
+  data.kind_of = [&store](std::string_view hookpoint, std::string_view kind) { return store.kind(hookpoint, kind); };
+  data.kinds = [&store](std::string_view hookpoint, LatentId latent) { return store.kinds_of(hookpoint, latent); };
+  return data;
+}
+
+}  // namespace
+
+RunData from_store(const store::Store& store) {
+  RunData data = callbacks_of(store);
+  data.latents = store.latents("");
+  data.explanations = store.explanations("", "");
+  data.scores = store.scores("", "", "");
   data.negatives = [&store] { return negatives_json(store); };
   data.calibration = [&store] { return calibration_json(store); };
   data.costs = [&store] { return store.costs(); };
-  data.kind_of = [&store](std::string_view hookpoint, std::string_view kind) { return store.kind(hookpoint, kind); };
   data.filters = [&store] { return filter_tallies(store); };
-  data.kinds = [&store](std::string_view hookpoint, LatentId latent) { return store.kinds_of(hookpoint, latent); };
+  return data;
+}
+
+RunData from_store(const store::Store& store, const LatentSet& only) {
+  RunData data = callbacks_of(store);
+  if (only.size() <= kMostAskedFor) {
+    for (const auto& [hookpoint, latent] : only) {
+      if (auto row = store.latent(hookpoint, latent)) data.latents.push_back(*std::move(row));
+      for (auto& row : store.explanations_of(hookpoint, latent)) data.explanations.push_back(std::move(row));
+      for (auto& row : store.scores_of(hookpoint, latent)) data.scores.push_back(std::move(row));
+    }
+    return data;
+  }
+  data.latents = store.latents("");
+  std::erase_if(data.latents, [&](const auto& row) { return !only.contains({row.hookpoint, row.latent}); });
+  store.each_explanation("", "", [&](const store::ExplanationRow& row) {
+    if (only.contains({row.hookpoint, row.explanation.latent})) data.explanations.push_back(row);
+  });
+  store.each_score("", "", "", [&](const store::ScoreRow& row) {
+    if (only.contains({row.hookpoint, row.score.latent})) data.scores.push_back(row);
+  });
   return data;
 }
 

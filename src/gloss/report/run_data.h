@@ -63,6 +63,9 @@ struct RunData {
 /// Rows and judgements of everything in `store`. Lifetime: `store` must outlive the result. The caller adds title,
 /// facts, questions, examples, weights, tokenizer and tokens.
 RunData from_store(const store::Store& store);
+/// The same of these latents alone. What is told of a run or of whole hookpoints (negatives, costs, filters) is not
+/// there; the figure of calibration is of their judgements.
+RunData from_store(const store::Store& store, const LatentSet& only);
 
 /// What may be shown of one latent. `silent` are windows in which it does not fire.
 struct JudgedWindow {

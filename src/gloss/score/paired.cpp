@@ -173,22 +173,24 @@ Interval spearman(std::span<const double> a, std::span<const double> b, std::uin
   return bootstrap(pairs, statistic(pairs), seed, statistic);
 }
 
+void add_to(CalibrationBins& sums, const Judgement& judgement) {
+  if (judgement.verdict == Verdict::failed || !(judgement.probability >= 0.0F)) return;
+  const double p = std::min(1.0, static_cast<double>(judgement.probability));
+  CalibrationSums& bin = sums[std::min(kCalibrationBins - 1, static_cast<std::size_t>(p * kCalibrationBins))];
+  const double error = p - (judgement.truth ? 1.0 : 0.0);
+  ++bin.count;
+  bin.positive += judgement.truth ? 1 : 0;
+  bin.probabilities += p;
+  bin.squares += error * error;
+}
+
 Calibration calibrate(std::span<const Judgement> judgements) {
-  std::array<CalibrationSums, kCalibrationBins> sums;
-  for (const Judgement& j : judgements) {
-    if (j.verdict == Verdict::failed || !(j.probability >= 0.0F)) continue;
-    const double p = std::min(1.0, static_cast<double>(j.probability));
-    CalibrationSums& bin = sums[std::min(kCalibrationBins - 1, static_cast<std::size_t>(p * kCalibrationBins))];
-    const double error = p - (j.truth ? 1.0 : 0.0);
-    ++bin.count;
-    bin.positive += j.truth ? 1 : 0;
-    bin.probabilities += p;
-    bin.squares += error * error;
-  }
+  CalibrationBins sums;
+  for (const Judgement& j : judgements) add_to(sums, j);
   return calibrate(sums);
 }
 
-Calibration calibrate(const std::array<CalibrationSums, kCalibrationBins>& sums) {
+Calibration calibrate(const CalibrationBins& sums) {
   Calibration calibration;
   double squares = 0;
   for (const CalibrationSums& bin : sums) {

@@ -53,8 +53,11 @@ struct CalibrationSums {
   std::uint64_t count = 0, positive = 0;
   double probabilities = 0.0, squares = 0.0;  // sums of p and of (p - truth)^2
 };
+using CalibrationBins = std::array<CalibrationSums, kCalibrationBins>;
+/// Adds a judgement where it has a probability and a verdict.
+void add_to(CalibrationBins& sums, const Judgement& judgement);
 /// The same from sums.
-Calibration calibrate(const std::array<CalibrationSums, kCalibrationBins>& sums);
+Calibration calibrate(const CalibrationBins& sums);
 
 /// The area under the ROC curve with DeLong's 95 % interval, cut to [0, 1]. NaN as auc(); no interval when a side has
 /// one item. Source: DeLong, DeLong and Clarke-Pearson 1988.

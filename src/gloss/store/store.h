@@ -34,7 +34,7 @@ struct LatentRow {
 /// The answered judgements of one explainer, scorer and judge that have a probability, in tenths of it.
 struct CalibrationTally {
   std::string explainer, scorer, judge;
-  std::array<score::CalibrationSums, score::kCalibrationBins> bins;
+  score::CalibrationBins bins;
 };
 
 /// How the explanations of one explainer did on silent windows of one kind, over all latents.

@@ -104,7 +104,7 @@ function answer(method, path, query, body) {
     case "histograms": return histograms(query);
     case "random": return { hookpoint: data.hookpoints[1], latent: 42 };
     case "calls": return { calls: data.calls, messages: data.messages };
-    case "figures": return rest.length ? data.spec : [{ name: "scores", title: "Scores <b>", text: "How scores lie." }, { name: "outcomes", title: "Outcomes", text: "Of one latent." }];
+    case "figures": return rest.length ? data.spec : chosen(query).length === 0 ? [] : [{ name: "scores", title: "Scores <b>", text: "How scores lie." }, { name: "outcomes", title: "Outcomes", text: "Of one latent." }];
     case "circuits": return rest.length ? data.circuit : ["pronouns"];
     case "compare": return data.compared(query);
     case "differences": {

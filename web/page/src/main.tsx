@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, setCsrf, useGet } from "./api";
+import { kept } from "./filter";
 import { useKeys } from "./keys";
 import { Answer, Nothing } from "./parts/state";
 import { go, href, parse, useRoute } from "./route";
@@ -106,7 +107,7 @@ function Page() {
         ) : <span class="run">{run?.name}</span>}
         <nav aria-label="Views">
           {views.map(([view, label]) => (
-            <a href={href(view ? ["run", id, view] : ["run", id])} aria-current={at === view ? "page" : undefined}>{label}</a>
+            <a href={href(view ? ["run", id, view] : ["run", id], view === "figures" || (view === "" && at === "figures") ? kept(route.query) : undefined)} aria-current={at === view ? "page" : undefined}>{label}</a>
           ))}
         </nav>
         <span class="tools">{theme}<button type="button" onClick={() => setHelp(true)} aria-label="Keys and help">?</button></span>

@@ -291,6 +291,23 @@ test("figures: the bundle is loaded here alone, and draws", async () => {
   assert.deepEqual(tab.faults, []);
 });
 
+test("figures are of the latents that the filter lets through", async () => {
+  await at(tab, "#/run/0?text=cat&dmin=0.0001");
+  const request = asked("/figures/");
+  await tab.getByRole("navigation", { name: "Views" }).getByRole("link", { name: "Figures" }).click();
+  const params = new URL((await request).url()).searchParams;
+  assert.equal(params.get("text"), "cat");
+  assert.equal(params.get("where"), "density>=0.0001");
+  await tab.waitForSelector(".drawing svg");
+  await tab.getByText(/^Of \d+ of 300 latents, those that meet the filter/).waitFor();
+  await tab.getByLabel("Words in the explanation").fill("nothing says this");
+  await tab.getByText("None of these latents has a score").waitFor();
+  await tab.getByRole("button", { name: "Clear the filter" }).click();
+  await tab.waitForSelector(".drawing svg");
+  assert.equal(await hash(), "#/run/0/figures");
+  await tab.getByText(/^Of all 300 latents/).waitFor();
+});
+
 test("quiz: explain first, judge blind, see the truth", async () => {
   await at(tab, "#/run/0/quiz/layers.2/17");
   assert.ok(!(await tab.locator("main").textContent()).includes("words about"), "shows the explanation of others");

@@ -1,10 +1,13 @@
 // Figures of the run, drawn by Vega-Lite, which is loaded here and nowhere else.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { address, Fault, useGet } from "../api";
+import { address, Fault, type Params, useGet } from "../api";
+import { filterParams, kept } from "../filter";
 import type { ViewProps } from "../main";
 import { Answer, Failure, Nothing } from "../parts/state";
 import { href } from "../route";
-import type { Figure, Run } from "../types";
+import { whole } from "../show";
+import type { Figure, Rows, Run } from "../types";
+import { Filters } from "./filters";
 
 type Draw = (place: HTMLElement, spec: unknown, name: string, options: object) => Promise<{ finalize(): void } | undefined>;
 declare global {
@@ -52,8 +55,8 @@ function Drawing({ spec, name }: { spec: unknown; name: string }) {
   return <>{fault && <Failure fault={fault} again={() => setTries(tries + 1)} />}<div class="drawing scroll" tabIndex={0} role="region" aria-label={`Figure ${name}`} ref={place} /></>;
 }
 
-export function FigureOf({ id, name, latent }: { id: string; name: string; latent?: string }) {
-  const asked = useGet<unknown>(address(["runs", id, "figures", name], { latent }));
+export function FigureOf({ id, name, latent, filter }: { id: string; name: string; latent?: string; filter?: Params }) {
+  const asked = useGet<unknown>(address(["runs", id, "figures", name], { latent, ...filter }));
   const save = (spec: unknown) => URL.createObjectURL(new Blob([JSON.stringify(spec, null, 1)], { type: "application/json" }));
   return (
     <Answer asked={asked} what={`figure ${name}`}>
@@ -74,22 +77,47 @@ export function FigureOf({ id, name, latent }: { id: string; name: string; laten
   );
 }
 
-function List({ run, figures, chosen }: { run: Run; figures: Figure[]; chosen?: string }) {
+function List({ run, figures, chosen, query, filtered }: { run: Run; figures: Figure[]; chosen?: string; query: URLSearchParams; filtered: boolean }) {
   const figure = figures.find((f) => f.name === chosen) ?? figures[0];
-  if (!figure) return <Nothing>The run has no scores yet, so there is nothing to draw.</Nothing>;
+  if (!figure) return <Nothing>{filtered ? "None of these latents has a score, so there is nothing to draw." : "The run has no scores yet, so there is nothing to draw."}</Nothing>;
   return (
     <>
       <nav class="list" aria-label="Figures">
-        {figures.map((f) => <a href={href(["run", String(run.id), "figures", f.name])} aria-current={f === figure ? "true" : undefined}><bdi>{f.title}</bdi></a>)}
+        {figures.map((f) => <a href={href(["run", String(run.id), "figures", f.name], kept(query))} aria-current={f === figure ? "true" : undefined}><bdi>{f.title}</bdi></a>)}
       </nav>
       <h2><bdi>{figure.title}</bdi></h2>
       <p><bdi>{figure.text}</bdi></p>
-      <FigureOf id={String(run.id)} name={figure.name} key={figure.name} />
+      <FigureOf id={String(run.id)} name={figure.name} filter={filterParams(query)} key={figure.name} />
+    </>
+  );
+}
+
+/** Which latents the figures are of. */
+function Of({ run, query, filtered }: { run: Run; query: URLSearchParams; filtered: boolean }) {
+  const rows = useGet<Rows>(address(["runs", String(run.id), "latents"], { ...filterParams(query), limit: 1 }));
+  return (
+    <>
+      <details class="choose" open={filtered || undefined}>
+        <summary>Of which latents{filtered && <b> · filtered</b>}</summary>
+        <Filters run={run} query={query} />
+      </details>
+      <Answer asked={rows} what="the latents">
+        {(data) => <p role="status">{filtered ? `Of ${whole(data.total)} of ${whole(run.latents)} latents, those that meet the filter.` : `Of all ${whole(run.latents)} latents.`}</p>}
+      </Answer>
     </>
   );
 }
 
 export function FiguresView({ run, route }: ViewProps) {
-  const asked = useGet<Figure[]>(address(["runs", String(run.id), "figures"]));
-  return <><h1>Figures</h1><Answer asked={asked} what="figures">{(figures) => <List run={run} figures={figures} chosen={route.path[3]} />}</Answer></>;
+  const { query } = route;
+  const filter = filterParams(query);
+  const filtered = Object.entries(filter).some(([name, value]) => Boolean(value) && name !== "explainer");
+  const asked = useGet<Figure[]>(address(["runs", String(run.id), "figures"], filter));
+  return (
+    <>
+      <h1>Figures</h1>
+      <Of run={run} query={query} filtered={filtered} />
+      <Answer asked={asked} what="figures">{(figures) => <List run={run} figures={figures} chosen={route.path[3]} query={query} filtered={filtered} />}</Answer>
+    </>
+  );
 }

@@ -181,7 +181,7 @@ export function Overview({ run, route }: ViewProps) {
           </>
         )}
       </Answer>
-      <p class="note">Bars: the score with its 95 % interval; the solid tick is the score of shuffled explanations, the dotted one chance. <a href={href(["run", id, "figures"])}>Figures of the run</a></p>
+      <p class="note">Bars: the score with its 95 % interval; the solid tick is the score of shuffled explanations, the dotted one chance. <a href={href(["run", id, "figures"], keep)}>Figures of {Object.values(filter).some(Boolean) ? "these latents" : "the run"}</a></p>
     </>
   );
 }
