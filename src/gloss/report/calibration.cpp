@@ -21,6 +21,7 @@ std::vector<store::CalibrationTally> calibration_tallies(
     for (const score::Judgement& j : judgements(row)) score::add_to(bins, j);
   }
   std::vector<store::CalibrationTally> list;
+  list.reserve(tallies.size());
   for (const auto& [key, bins] : tallies) list.push_back({std::get<1>(key), std::get<0>(key), std::get<2>(key), bins});
   return list;
 }
