@@ -11,6 +11,7 @@
 #include "gloss/app/coder_input.h"
 #include "gloss/app/command.h"
 #include "gloss/app/firing_selection.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/model_input.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/settings.h"
@@ -419,7 +420,9 @@ Runner setup_cache(CLI::App& cli) {
   add_seed(cli, o->common);
   add_threads(cli, o->common);
   add_device(cli, o->common);
-  return [o, &cli](Context& context) { return cache(*o, cli, context); };
+  return [o, &cli](Context& context) {
+    return as_job(o->run, "cache", context, [&](Context& c) { return cache(*o, cli, c); });
+  };
 }
 
 }  // namespace gloss::app

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "gloss/app/command.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/meaning_stage.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/base/error.h"
@@ -46,7 +47,7 @@ Runner setup_embed(CLI::App& cli) {
   cli.add_option("--query-prefix", o->query_prefix,
                  "goes before a question and before no explanation, for encoders that want it, for example 'query: '");
   add_threads(cli, o->common);
-  return [o](Context& context) { return embed(*o, context); };
+  return [o](Context& context) { return as_job(o->run, "embed", context, [&](Context& c) { return embed(*o, c); }); };
 }
 
 }  // namespace gloss::app

@@ -10,6 +10,7 @@
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
 #include "gloss/app/given_explanations.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
@@ -487,7 +488,9 @@ Runner setup_explain(CLI::App& cli) {
   cli.add_flag("--json", o->json, "print the outcome as JSON");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
-  return [o, &cli](Context& context) { return explain_command(*o, cli, context); };
+  return [o, &cli](Context& context) {
+    return as_job(o->run, "explain", context, [&](Context& c) { return explain_command(*o, cli, c); });
+  };
 }
 
 }  // namespace gloss::app

@@ -12,6 +12,7 @@
 
 #include "gloss/app/command.h"
 #include "gloss/app/input_output_stage.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/run_data.h"
 #include "gloss/app/run_folder.h"
 #include "gloss/app/score_subject.h"
@@ -338,7 +339,9 @@ Runner setup_filter(CLI::App& cli) {
   add_seed(cli, o->common);
   cli.add_flag("--json", o->json, "print the tables as one JSON document");
   add_threads(cli, o->common);
-  return [o, &cli](Context& context) { return filter_command(*o, cli, context); };
+  return [o, &cli](Context& context) {
+    return as_job(o->run, "filter", context, [&](Context& c) { return filter_command(*o, cli, c); });
+  };
 }
 
 }  // namespace gloss::app

@@ -11,6 +11,7 @@
 
 #include "gloss/app/command.h"
 #include "gloss/app/example_options.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/latent_properties.h"
 #include "gloss/app/llm_options.h"
 #include "gloss/app/run_data.h"
@@ -549,7 +550,9 @@ Runner setup_score(CLI::App& cli) {
   cli.add_flag("--json", o->json, "print the summary as JSON");
   add_seed(cli, o->common);
   add_threads(cli, o->common);
-  return [o, &cli](Context& context) { return score_command(*o, cli, context); };
+  return [o, &cli](Context& context) {
+    return as_job(o->run, "score", context, [&](Context& c) { return score_command(*o, cli, c); });
+  };
 }
 
 }  // namespace gloss::app

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "gloss/app/command.h"
+#include "gloss/app/job_file.h"
 #include "gloss/app/meaning_stage.h"
 #include "gloss/app/report_data.h"
 #include "gloss/app/score_subject.h"
@@ -96,6 +97,7 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
   input.tokenizer = data->tokenizer;
   input.tokens = data->tokens;
   input.circuits = circuits_of(run);
+  input.jobs = [run] { return running_jobs(run); };
   input.meaning = open_meaning(run, o.embedder, reporter);
   ExampleSettings settings;
   settings.options.window = std::gcd(settings.options.window, data->tokens.ctx_len());
@@ -119,6 +121,16 @@ dashboard::RunInput open_run(const ServeCommand& o, const std::shared_ptr<const 
   return input;
 }
 
+std::unique_ptr<dashboard::Run> open_with_circuits(const ServeCommand& o, const std::shared_ptr<const RunData>& data,
+                                                   Reporter& reporter) {
+  dashboard::RunInput input = open_run(o, data, reporter);
+  for (const std::string& circuit : o.circuits) {
+    const std::filesystem::path file(circuit);
+    input.circuits[std::filesystem::absolute(file).parent_path().filename().string()] = file;
+  }
+  return std::make_unique<dashboard::Run>(std::move(input), reporter);
+}
+
 std::string read_token(const std::string& file) {
   std::string token = read_file(file);
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ')) token.pop_back();
@@ -139,12 +151,7 @@ int serve(ServeCommand& o, Context& context) {
   for (const std::string& folder : o.runs) {
     const auto data = std::make_shared<const RunData>(RunData::open(RunFolder(folder)));
     subjects.add(data);
-    dashboard::RunInput input = open_run(o, data, context.reporter);
-    for (const std::string& circuit : o.circuits) {
-      const std::filesystem::path file(circuit);
-      input.circuits[std::filesystem::absolute(file).parent_path().filename().string()] = file;
-    }
-    runs.push_back(std::make_unique<dashboard::Run>(std::move(input), context.reporter));
+    runs.push_back(open_with_circuits(o, data, context.reporter));
     context.reporter.info(fmt::format("{}: {} latents", runs.back()->input().name, runs.back()->table().row_count()));
   }
   o.server.threads = std::max(kFewestThreads, o.common.thread_count());
@@ -158,6 +165,10 @@ int serve(ServeCommand& o, Context& context) {
   } else if (!dashboard::is_loopback(o.server.host)) {
     options.access.token = dashboard::random_token();
   }
+  options.reopen = [&](std::size_t run) {
+    return open_with_circuits(o, std::make_shared<const RunData>(RunData::open(RunFolder(o.runs.at(run)))),
+                              context.reporter);
+  };
   if (o.has_model()) {
     subjects.at(0, runs.front()->input().hookpoints.front().name);  // a wrong folder is told now
     options.model.read = [&](std::size_t run, const std::string& hookpoint, const std::string& text) {

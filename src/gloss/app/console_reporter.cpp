@@ -9,7 +9,6 @@ namespace {
 
 constexpr auto kTerminalPause = std::chrono::milliseconds(100);
 constexpr auto kLogPause = std::chrono::seconds(15);
-constexpr auto kRateWindow = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -30,25 +29,14 @@ void ConsoleReporter::info(std::string_view message) {
 
 void ConsoleReporter::warn(std::string_view message) { info(message); }
 
-double ConsoleReporter::rate(Clock::time_point now, std::uint64_t done) {
-  samples_.push_back({now, done});
-  while (samples_.size() > 2 && now - samples_.front().time > kRateWindow) samples_.pop_front();
-  const double seconds = std::chrono::duration<double>(now - samples_.front().time).count();
-  return seconds > 0 ? static_cast<double>(done - samples_.front().done) / seconds : 0.0;
-}
-
 void ConsoleReporter::progress(const Progress& p) {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
-  if (p.stage != stage_ || (!samples_.empty() && p.done < samples_.back().done)) {
-    stage_ = p.stage;
-    samples_.assign(1, {now, p.done});
-    last_shown_ = terminal_ ? Clock::time_point{} : now;
-  }
+  if (meter_.begins(p, now)) last_shown_ = terminal_ ? Clock::time_point{} : now;
   const bool last = p.total != 0 && p.done >= p.total;
   if (!last && now - last_shown_ < (terminal_ ? Clock::duration(kTerminalPause) : Clock::duration(kLogPause))) return;
   last_shown_ = now;
-  const double per_second = rate(now, p.done);
+  const double per_second = meter_.rate(now, p.done);
   std::string line = fmt::format("{}: {}", p.stage, format_count(static_cast<double>(p.done)));
   if (p.total != 0)
     line += fmt::format("/{} {} ({:.0f}%)", format_count(static_cast<double>(p.total)), p.unit,

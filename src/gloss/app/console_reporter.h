@@ -1,12 +1,10 @@
 #pragma once
 /// Messages and progress on stderr.
 #include <chrono>
-#include <deque>
 #include <mutex>
 #include <ostream>
-#include <string>
-#include <utility>
 
+#include "gloss/app/rate_meter.h"
 #include "gloss/base/reporter.h"
 
 namespace gloss::app {
@@ -23,19 +21,13 @@ class ConsoleReporter : public Reporter {
   void progress(const Progress& progress) override;
 
  private:
-  using Clock = std::chrono::steady_clock;
-  struct Sample {
-    Clock::time_point time;
-    std::uint64_t done;
-  };
+  using Clock = RateMeter::Clock;
   void clear_line();
-  double rate(Clock::time_point now, std::uint64_t done);
 
   std::ostream& out_;
   bool terminal_;
   std::mutex mutex_;
-  std::string stage_;
-  std::deque<Sample> samples_;
+  RateMeter meter_;
   Clock::time_point last_shown_{};
   bool line_open_ = false;
 };

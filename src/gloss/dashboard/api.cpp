@@ -32,6 +32,19 @@ Response error_response(const Error& error) {
       Fault(status, text.substr(0, hint), "", "", hint == std::string::npos ? "" : text.substr(hint + kHint.size())));
 }
 
+constexpr int kSoonMs = 2000;    // while something goes on
+constexpr int kLaterMs = 10000;  // otherwise
+
+/// One server-sent event, after which the answer ends: the browser asks again when it is told to, so that no connection
+/// and no thread waits for what may never come. Source: WHATWG HTML, "Server-sent events".
+Response event_response(const Json& json) {
+  const bool soon = !json.at("jobs").empty() || json.at("changed") == true;
+  return {200,
+          "text/event-stream",
+          fmt::format("retry: {}\ndata: {}\n\n", soon ? kSoonMs : kLaterMs, json_response(200, json).body),
+          {}};
+}
+
 struct File {
   std::string_view name, type;
 };
@@ -53,16 +66,19 @@ Response file_response(std::string_view name) {
 }  // namespace
 
 struct Api::State {
+  using Runs = std::vector<std::shared_ptr<Run>>;
+
   ApiOptions options;
-  std::vector<std::unique_ptr<Run>> runs;
   Figures figures;
   Latest latest;
-  std::mutex model;  // one question to it at a time
+  std::mutex model;   // one question to it at a time
+  std::mutex reopen;  // one run is opened anew at a time
 
   /// What a route's `*` stand for, in order.
   struct Call {
     const Request& request;
     const Target& target;
+    Runs runs;  // as they were when the request came
     std::vector<std::string_view> names;
   };
   using Handler = Json (*)(State&, const Call&);
@@ -71,17 +87,22 @@ struct Api::State {
     std::vector<std::string_view> path;
     Handler handler;
     bool changes = false;  // refused where the run may only be read
+    bool event = false;    // told as a server-sent event
   };
   static const std::vector<Route>& routes();
 
-  Run& run(const Call& call) const { return *runs[number_of(call.names.front())]; }
+  Runs all_runs() const {
+    const std::lock_guard lock(runs_mutex);
+    return runs;
+  }
+  static Run& run(const Call& call) { return *call.runs[number_of(call.names.front(), call.runs)]; }
   /// The run that `other` names; without it the same.
-  const Run& other(const Call& call) const {
+  static const Run& other(const Call& call) {
     const std::string name = call.target.text("other");
-    return name.empty() ? run(call) : *runs[number_of(name)];
+    return name.empty() ? run(call) : *call.runs[number_of(name, call.runs)];
   }
   /// Errors: Fault 404.
-  std::size_t number_of(std::string_view name) const {
+  static std::size_t number_of(std::string_view name, const Runs& runs) {
     std::size_t number = 0;
     const char* end = name.data() + name.size();
     if (std::from_chars(name.data(), end, number) != std::from_chars_result{end, std::errc()} || number >= runs.size())
@@ -98,16 +119,21 @@ struct Api::State {
               {"judge", !options.access.read_only}}}};
   }
   /// The run that a body names by number; the first without one.
-  std::size_t run_of(const Json& body) const {
+  static std::size_t run_of(const Json& body, const Runs& runs) {
     const std::uint64_t run =
         body.contains("run") && body["run"].is_number_unsigned() ? body["run"].get<std::uint64_t>() : 0;
     if (run >= runs.size()) throw Fault(404, fmt::format("run {}", run), fmt::format("a number below {}", runs.size()));
     return run;
   }
-  Json text(const Json& body);
-  Json steer(const Json& body);
+  Json text(const Call& call);
+  Json steer(const Call& call);
+  Json events(const Call& call) const;
+  Json reload(const Call& call);
   Response answer(const Request& request);
   Response route(const Request& request, const Target& target);
+
+  mutable std::mutex runs_mutex;
+  Runs runs;  // guarded by it; a request works on those that were there when it came
 };
 
 const std::vector<Api::State::Route>& Api::State::routes() {
@@ -115,11 +141,13 @@ const std::vector<Api::State::Route>& Api::State::routes() {
       {"GET", {"session"}, [](State& s, const Call&) { return s.session(); }},
       {"GET",
        {"runs"},
-       [](State& s, const Call&) {
+       [](State&, const Call& c) {
          Json all = Json::array();
-         for (std::size_t i = 0; i < s.runs.size(); ++i) all.push_back(run_json(*s.runs[i], i));
+         for (std::size_t i = 0; i < c.runs.size(); ++i) all.push_back(run_json(*c.runs[i], i));
          return all;
        }},
+      {"GET", {"events"}, [](State& s, const Call& c) { return s.events(c); }, false, true},
+      {"POST", {"runs", "*", "reload"}, [](State& s, const Call& c) { return s.reload(c); }},
       {"GET", {"runs", "*", "latents"}, [](State& s, const Call& c) { return latents_json(s.run(c), c.target); }},
       {"GET", {"runs", "*", "histograms"}, [](State& s, const Call& c) { return histograms_json(s.run(c), c.target); }},
       {"GET", {"runs", "*", "random"}, [](State& s, const Call& c) { return random_json(s.run(c), c.target); }},
@@ -169,29 +197,52 @@ const std::vector<Api::State::Route>& Api::State::routes() {
          return explain_json(s.run(c), place_of(s.run(c), c.names[1], c.names[2]), parse_body(c.request));
        },
        true},
-      {"POST", {"text"}, [](State& s, const Call& c) { return s.text(parse_body(c.request)); }},
-      {"POST", {"steer"}, [](State& s, const Call& c) { return s.steer(parse_body(c.request)); }},
+      {"POST", {"text"}, [](State& s, const Call& c) { return s.text(c); }},
+      {"POST", {"steer"}, [](State& s, const Call& c) { return s.steer(c); }},
   };
   return table;
 }
 
-Json Api::State::text(const Json& body) {
+Json Api::State::text(const Call& call) {
+  const Json body = parse_body(call.request);
   if (!options.model.read) throw no_model();
-  const std::size_t run = run_of(body);
-  const TextQuestion question = parse_text(*runs[run], body);
+  const std::size_t run = run_of(body, call.runs);
+  const TextQuestion question = parse_text(*call.runs[run], body);
   const std::uint64_t turn = latest.begin(question.page);
   const std::lock_guard one(model);
   if (!latest.is_last(question.page, turn)) throw Fault(409, "a later text of the same page");
-  return text_json(*runs[run], question, options.model.read(run, question.hookpoint, question.text), turn);
+  return text_json(*call.runs[run], question, options.model.read(run, question.hookpoint, question.text), turn);
 }
 
-Json Api::State::steer(const Json& body) {
+Json Api::State::steer(const Call& call) {
+  const Json body = parse_body(call.request);
   if (!options.model.steer) throw no_model();
-  const std::size_t run = run_of(body);
-  const SteerQuestion question = parse_steer(*runs[run], body);
+  const std::size_t run = run_of(body, call.runs);
+  const SteerQuestion question = parse_steer(*call.runs[run], body);
   const std::lock_guard one(model);
   const SteeredText texts = options.model.steer(run, question);
   return {{"without", texts.without}, {"with", texts.with}};
+}
+
+Json Api::State::events(const Call& call) const {
+  const std::string name = call.target.text("run");
+  const std::size_t number = name.empty() ? 0 : number_of(name, call.runs);
+  Json json = events_json(*call.runs[number], number);
+  if (!options.reopen) json["changed"] = false;  // nobody could show it
+  return json;
+}
+
+Json Api::State::reload(const Call& call) {
+  if (!options.reopen) throw Fault(409, "a run that stays as it was opened");
+  const std::size_t number = number_of(call.names.front(), call.runs);
+  const std::lock_guard one(reopen);
+  std::shared_ptr<Run> run = all_runs()[number];
+  if (run->changes().any) {
+    run = options.reopen(number);
+    const std::lock_guard lock(runs_mutex);
+    runs[number] = run;
+  }
+  return run_json(*run, number);
 }
 
 Response Api::State::route(const Request& request, const Target& target) {
@@ -203,7 +254,7 @@ Response Api::State::route(const Request& request, const Target& target) {
   bool other_method = false;
   for (const Route& route : routes()) {
     if (route.path.size() != parts.size()) continue;
-    Call call{request, target, {}};
+    Call call{request, target, {}, {}};
     bool same = true;
     for (std::size_t i = 0; i < parts.size() && same; ++i) {
       if (route.path[i] == "*") {
@@ -219,7 +270,9 @@ Response Api::State::route(const Request& request, const Target& target) {
     }
     if (route.changes && options.access.read_only)
       throw Fault(403, "a change", "only reading", "", "gloss serve runs with --read-only");
-    return json_response(200, route.handler(*this, call));
+    call.runs = all_runs();
+    const Json json = route.handler(*this, call);
+    return route.event ? event_response(json) : json_response(200, json);
   }
   if (other_method) throw Fault(405, fmt::format("method {}", request.method), "the other one");
   throw Fault(404, "no such route", "those of docs/api.md");
@@ -241,7 +294,7 @@ Response Api::State::answer(const Request& request) {
 
 Api::Api(ApiOptions options, std::vector<std::unique_ptr<Run>> runs) : state_(std::make_unique<State>()) {
   state_->options = std::move(options);
-  state_->runs = std::move(runs);
+  for (std::unique_ptr<Run>& run : runs) state_->runs.push_back(std::move(run));
 }
 
 Api::~Api() = default;

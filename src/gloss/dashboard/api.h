@@ -1,5 +1,6 @@
 #pragma once
 /// What the page asks and is told: docs/api.md. No network here; Server brings the requests.
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ struct ApiOptions {
   std::string version;
   Access access;
   LiveModel model = {};
+  /// Opens a run anew, to show what came into it; none: runs stay as they were opened. Called by one thread at a time.
+  std::function<std::unique_ptr<Run>(std::size_t run)> reopen = {};
 };
 
 /// Threads: answer() by any number at once.

@@ -44,6 +44,9 @@ nlohmann::json latents_json(const Run& run, const Target& target);
 nlohmann::json histograms_json(const Run& run, const Target& target);
 nlohmann::json random_json(const Run& run, const Target& target);
 
+/// What goes on with a run: its jobs, and what came in since it was opened.
+nlohmann::json events_json(const Run& run, std::size_t number);
+
 // routes_latent.cpp
 nlohmann::json latent_json(const Run& run, const Place& place);
 

@@ -76,7 +76,7 @@ Json calls_json(const Run& run, const Target& target) {
 std::shared_ptr<const Figures::All> Figures::drawn(const Run& run, const Target& target) const {
   const TableQuery query = query_of(target);
   const std::string filter = filter_key(query);
-  const std::string key = fmt::format("{} {}", static_cast<const void*>(&run), filter);
+  const std::string key = fmt::format("{} {}", run.serial(), filter);
   const std::lock_guard one_draws(mutex_);
   const auto at = std::find_if(kept_.begin(), kept_.end(), [&](const auto& kept) { return kept.first == key; });
   if (at != kept_.end()) {

@@ -134,6 +134,27 @@ Json run_json(const Run& run, std::size_t number) {
           {"context", input.tokens.ctx_len()}};
 }
 
+Json events_json(const Run& run, std::size_t number) {
+  Json jobs = Json::array();
+  for (const Job& job : run.input().jobs ? run.input().jobs() : std::vector<Job>()) {
+    const bool known = job.rate > 0.0 && job.total > job.done;
+    jobs.push_back({{"command", job.command},
+                    {"stage", job.stage},
+                    {"done", job.done},
+                    {"total", job.total == 0 ? Json(nullptr) : Json(job.total)},
+                    {"unit", job.unit},
+                    {"detail", job.detail},
+                    {"rate", job.rate > 0.0 ? Json(job.rate) : Json(nullptr)},
+                    {"left_s", known ? Json(static_cast<double>(job.total - job.done) / job.rate) : Json(nullptr)}});
+  }
+  const Changes changes = run.changes();
+  return {{"run", std::to_string(number)},
+          {"jobs", std::move(jobs)},
+          {"changed", changes.any},
+          {"explanations", changes.explanations},
+          {"scores", changes.scores}};
+}
+
 Json latents_json(const Run& run, const Target& target) {
   const TableQuery query = query_of(target);
   const std::uint64_t offset = target.number("offset", 0, 0, std::uint64_t{1} << 32);

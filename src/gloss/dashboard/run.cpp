@@ -1,11 +1,39 @@
 #include "gloss/dashboard/run.h"
 
+#include <atomic>
 #include <utility>
 
 namespace gloss::dashboard {
 
+namespace {
+
+std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
+
+std::uint64_t more(std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; }
+
+}  // namespace
+
 Run::Run(RunInput input, Reporter& reporter)
-    : input_(std::move(input)), table_(input_.hookpoints, *input_.store, input_.tokenizer, reporter, input_.meaning) {}
+    : input_(std::move(input)),
+      serial_(next_serial()),
+      version_(input_.store->data_version()),
+      counted_at_first_(input_.store->counts()),
+      table_(input_.hookpoints, *input_.store, input_.tokenizer, reporter, input_.meaning),
+      last_version_(version_) {}
+
+Changes Run::changes() const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t version = input_.store->data_version();
+  if (version == last_version_) return changes_;
+  last_version_ = version;
+  const store::ResultCounts now = input_.store->counts();
+  changes_ = {version != version_, more(now.explanations, counted_at_first_.explanations),
+              more(now.scores, counted_at_first_.scores)};
+  return changes_;
+}
 
 const std::vector<std::uint32_t>& Run::token_counts() const {
   std::call_once(counted_, [this] {

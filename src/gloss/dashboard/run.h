@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gloss/base/reporter.h"
+#include "gloss/dashboard/job.h"
 #include "gloss/dashboard/latent_table.h"
 #include "gloss/examples/examples.h"
 #include "gloss/index/latent_weights.h"
@@ -41,6 +42,13 @@ struct RunInput {
   std::function<report::RunData(const report::LatentSet* only)> report;
   std::optional<MeaningSearch> meaning;                   // none: no search by meaning
   std::map<std::string, std::filesystem::path> circuits;  // by name: circuit.json
+  std::function<std::vector<Job>()> jobs;                 // what other processes do with the run; none: not known
+};
+
+/// What came into the store by others since a run was opened.
+struct Changes {
+  bool any = false;
+  std::uint64_t explanations = 0, scores = 0;  // more than there were
 };
 
 /// Threads: the table, tokens, tokenizer and indexes by any; store and callbacks under lock().
@@ -52,6 +60,10 @@ class Run {
   const RunInput& input() const { return input_; }
   const LatentTable& table() const { return table_; }
   LatentTable& table() { return table_; }
+  /// Another one for each Run of a process.
+  std::uint64_t serial() const { return serial_; }
+  /// Threads: any.
+  Changes changes() const;
   std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   store::Store& store() const { return *input_.store; }
   /// How often each token of the vocabulary stands in the text. [V]
@@ -59,8 +71,13 @@ class Run {
 
  private:
   RunInput input_;
+  std::uint64_t serial_;
+  std::int64_t version_;  // of the store, before the table was read
+  store::ResultCounts counted_at_first_;
   LatentTable table_;
   mutable std::mutex mutex_;
+  mutable std::int64_t last_version_;  // of the store, when changes_ were told
+  mutable Changes changes_;
   mutable std::once_flag counted_;
   mutable std::vector<std::uint32_t> token_counts_;
 };

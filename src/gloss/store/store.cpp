@@ -250,6 +250,21 @@ bool Store::has_explanations() const {
   return query.next();
 }
 
+ResultCounts Store::counts() const {
+  Query query(impl_->db.kept(
+      "SELECT (SELECT count(*) FROM explanation WHERE explainer IN (SELECT id FROM name WHERE text NOT LIKE "
+      "'shuffled:%')), "
+      "(SELECT count(*) FROM score WHERE explainer IN (SELECT id FROM name WHERE text NOT LIKE 'shuffled:%'))"));
+  query.next();
+  return {static_cast<std::uint64_t>(query.integer(0)), static_cast<std::uint64_t>(query.integer(1))};
+}
+
+std::int64_t Store::data_version() const {
+  Query query(impl_->db.kept("PRAGMA data_version"));
+  query.next();
+  return query.integer(0);
+}
+
 std::vector<LatentId> Store::explained_latents(std::string_view hookpoint) const {
   Query query(impl_->db.kept("SELECT DISTINCT latent FROM explanation WHERE hookpoint = ?1 ORDER BY latent"),
               impl_->find_name(NameKind::hookpoint, hookpoint));

@@ -83,6 +83,11 @@ struct StoreOptions {
   bool read_only = false;                 // it must be there, and is not changed; what would change it fails
 };
 
+/// How many rows there are, baselines left out.
+struct ResultCounts {
+  std::uint64_t explanations = 0, scores = 0;
+};
+
 /// Threads: one at a time. One process writes; others may read (WAL).
 class Store : public llm::ReplyCache {
  public:
@@ -132,6 +137,9 @@ class Store : public llm::ReplyCache {
   /// Filters with "" take all; ordered by hookpoint, latent, explainer.
   std::vector<ExplanationRow> explanations(std::string_view hookpoint, std::string_view explainer) const;
   bool has_explanations() const;
+  ResultCounts counts() const;
+  /// Another number whenever another process, or another Store, has changed the file; own changes leave it.
+  std::int64_t data_version() const;
   /// Latents of which an explainer told something, or failed to; ascending.
   std::vector<LatentId> explained_latents(std::string_view hookpoint) const;
   std::optional<ExplanationRow> explanation(std::string_view hookpoint, LatentId latent,

@@ -476,5 +476,21 @@ TEST(StoreSize, IsAtMost64BytesAJudgementOfALanguageModel) {
   EXPECT_GT(kRows / seconds, 20'000.0) << "ten times below what any machine of ours does";
 }
 
+TEST(Store, TellsThatAnotherChangedTheFile) {
+  const TestFolder folder;
+  Store store(folder.file());
+  const std::int64_t before = store.data_version();
+  store.put_explanation({"layers.2", "a", {LatentId{3}, "own", "", "", ""}});
+  EXPECT_EQ(store.data_version(), before) << "by itself";
+  {
+    Store other(folder.file());
+    other.put_explanation({"layers.2", "a", {LatentId{4}, "another's", "", "", ""}});
+    other.put_explanation({"layers.2", "shuffled:a", {LatentId{4}, "a baseline", "", "", ""}});
+  }
+  EXPECT_NE(store.data_version(), before);
+  EXPECT_EQ(store.counts().explanations, 2U) << "baselines are none";
+  EXPECT_EQ(store.counts().scores, 0U);
+}
+
 }  // namespace
 }  // namespace gloss::store

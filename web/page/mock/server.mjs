@@ -119,9 +119,11 @@ function answer(method, path, query, body) {
   }
 }
 
-/** Listens; `mock.fail` is a part of addresses that are to fail, `mock.delay` a wait in ms, `mock.posts` what was sent. */
+export const quiet = { jobs: [], changed: false, explanations: 0, scores: 0 };
+
+/** Listens; `mock.fail` is a part of addresses that are to fail, `mock.delay` a wait in ms, `mock.posts` what was sent, `mock.live` what goes on with run 0. */
 export async function start(port = 0) {
-  const mock = { fail: "", delay: 0, posts: [], aborted: 0 };
+  const mock = { fail: "", delay: 0, posts: [], aborted: 0, live: quiet };
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, "http://mock");
     const send = (status, type, body) => response.writeHead(status, { "Content-Type": type, "Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff" }).end(body);
@@ -138,6 +140,14 @@ export async function start(port = 0) {
       const body = text ? JSON.parse(text) : {};
       if (request.method === "POST") mock.posts.push({ path: url.pathname, body });
       const path = url.pathname.slice("/api/v1/".length).split("/").map(decodeURIComponent);
+      if (path[0] === "events") {
+        const run = url.searchParams.get("run");
+        return send(200, "text/event-stream", `retry: 200\ndata: ${JSON.stringify({ run, ...(run === "0" ? mock.live : quiet) })}\n\n`);
+      }
+      if (path[2] === "reload") {
+        mock.live = { ...mock.live, changed: false };
+        return send(200, "application/json", JSON.stringify(data.run));
+      }
       send(200, "application/json", JSON.stringify(answer(request.method, path, url.searchParams, body)));
     } catch (e) {
       send(e.status ?? 500, "application/json", JSON.stringify({ error: { found: e.found ?? String(e), wanted: e.wanted, where: url.pathname, hint: e.hint } }));

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { address, setCsrf, useGet } from "./api";
 import { kept } from "./filter";
 import { useKeys } from "./keys";
+import { Live } from "./parts/live";
 import { Answer, Nothing } from "./parts/state";
 import { go, href, parse, useRoute } from "./route";
 import type { Route } from "./route";
@@ -112,6 +113,7 @@ function Page() {
         </nav>
         <span class="tools">{theme}<button type="button" onClick={() => setHelp(true)} aria-label="Keys and help">?</button></span>
       </header>
+      {run && <Live id={id} shown={runs.again} />}
       <main id="content" tabIndex={-1}>
         {session.fault && <Answer asked={session} what="the session">{() => null}</Answer>}
         <Answer asked={runs} what="the runs">

@@ -41,3 +41,11 @@ export function inLine(text: string): string {
   const lead = /^ (?=\S)/.test(text) ? " " : "";
   return lead + visible(lead ? text.slice(1) : text);
 }
+
+/** 12 s, 3 min 5 s, 2 h 5 min. */
+export function duration(seconds: number): string {
+  const s = Math.max(1, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+}

@@ -21,6 +21,9 @@ export interface Run {
   meaning?: { embedder: string; explanations: Record<string, number> } | null;
 }
 
+export interface Job { command: string; stage: string; done: number; total: Num; unit: string; detail: string; rate: Num; left_s: Num }
+export interface Events { run: string; jobs: Job[]; changed: boolean; explanations: number; scores: number }
+
 export interface Interval { value: Num; low: Num; high: Num }
 export interface RowScore extends Interval { n: number; failed: number; shuffled: Num; excess: Num; chance: Num; measure: string }
 export interface Latent {

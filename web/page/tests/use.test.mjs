@@ -1,6 +1,7 @@
 // What a person does: filters, keys, links, faults, copying, quiz, own text, steering.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
+import { quiet } from "../mock/server.mjs";
 import { at, open, settled } from "./browser.mjs";
 
 let browser;
@@ -8,7 +9,7 @@ let tab;
 before(async () => { browser = await open(); });
 after(() => browser.close());
 beforeEach(async () => {
-  Object.assign(browser.mock, { fail: "", delay: 0, posts: [], aborted: 0 });
+  Object.assign(browser.mock, { fail: "", delay: 0, posts: [], aborted: 0, live: quiet });
   await tab?.context().close();
   tab = await browser.page();
 });
@@ -306,6 +307,29 @@ test("figures are of the latents that the filter lets through", async () => {
   await tab.waitForSelector(".drawing svg");
   assert.equal(await hash(), "#/run/0/figures");
   await tab.getByText(/^Of all 300 latents/).waitFor();
+});
+
+test("jobs of others are seen while they run, and what they bring is shown when asked for", async () => {
+  assert.equal(await tab.locator(".live").count(), 0);
+  const job = { command: "explain", stage: "layers.2 <b>", done: 25, total: 100, unit: "latents", detail: "<script>window.__hit=1</script>", rate: 5, left_s: 75 };
+  browser.mock.live = { jobs: [job], changed: false, explanations: 0, scores: 0 };
+  await tab.reload();
+  const line = tab.locator(".live .job");
+  await line.waitFor();
+  assert.match(await line.textContent(), /gloss explain layers\.2 <b>: 25 of 100 latents 5\/s, 1 min 15 s left/);
+  assert.equal(await tab.getByRole("progressbar", { name: "gloss explain" }).getAttribute("value"), "25");
+  browser.mock.live = { jobs: [{ ...job, done: 30, total: null, rate: null, left_s: null }], changed: true, explanations: 7, scores: 1 };
+  await tab.getByText("7 new explanations, 1 new score since the run was opened.").waitFor();
+  assert.equal(await tab.getByRole("progressbar").count(), 0);
+  const again = asked("/latents?");
+  await tab.getByRole("button", { name: "Show", exact: true }).click();
+  await again;
+  assert.deepEqual(browser.mock.posts.at(-1).path, "/api/v1/runs/0/reload");
+  await settled(tab);
+  await tab.getByText("since the run was opened").waitFor({ state: "detached" });
+  browser.mock.live = quiet;
+  await tab.locator(".live").waitFor({ state: "detached" });
+  assert.deepEqual(tab.faults, []);
 });
 
 test("quiz: explain first, judge blind, see the truth", async () => {
