@@ -237,7 +237,7 @@ Json Api::State::reload(const Call& call) {
   const std::size_t number = number_of(call.names.front(), call.runs);
   const std::lock_guard one(reopen);
   std::shared_ptr<Run> run = all_runs()[number];
-  if (run->changes().any) {
+  if (run->changes(true).any) {
     run = options.reopen(number);
     const std::lock_guard lock(runs_mutex);
     runs[number] = run;

@@ -147,7 +147,7 @@ Json events_json(const Run& run, std::size_t number) {
                     {"rate", job.rate > 0.0 ? Json(job.rate) : Json(nullptr)},
                     {"left_s", known ? Json(static_cast<double>(job.total - job.done) / job.rate) : Json(nullptr)}});
   }
-  const Changes changes = run.changes();
+  const Changes changes = run.changes(false);
   return {{"run", std::to_string(number)},
           {"jobs", std::move(jobs)},
           {"changed", changes.any},

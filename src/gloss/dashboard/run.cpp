@@ -24,8 +24,15 @@ Run::Run(RunInput input, Reporter& reporter)
       table_(input_.hookpoints, *input_.store, input_.tokenizer, reporter, input_.meaning),
       last_version_(version_) {}
 
-Changes Run::changes() const {
-  const std::lock_guard lock(mutex_);
+Changes Run::changes(bool wait) const {
+  std::unique_lock store_free(mutex_, std::defer_lock);
+  if (wait) {
+    store_free.lock();
+  } else {
+    static_cast<void>(store_free.try_lock());
+  }
+  const std::lock_guard lock(changes_mutex_);
+  if (!store_free) return changes_;
   const std::int64_t version = input_.store->data_version();
   if (version == last_version_) return changes_;
   last_version_ = version;

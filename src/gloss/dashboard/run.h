@@ -62,8 +62,8 @@ class Run {
   LatentTable& table() { return table_; }
   /// Another one for each Run of a process.
   std::uint64_t serial() const { return serial_; }
-  /// Threads: any.
-  Changes changes() const;
+  /// Unless `wait`, those last known while another thread has the store. Threads: any.
+  Changes changes(bool wait) const;
   std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   store::Store& store() const { return *input_.store; }
   /// How often each token of the vocabulary stands in the text. [V]
@@ -76,6 +76,7 @@ class Run {
   store::ResultCounts counted_at_first_;
   LatentTable table_;
   mutable std::mutex mutex_;
+  mutable std::mutex changes_mutex_;   // what follows
   mutable std::int64_t last_version_;  // of the store, when changes_ were told
   mutable Changes changes_;
   mutable std::once_flag counted_;
