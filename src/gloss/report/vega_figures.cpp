@@ -382,6 +382,12 @@ Figure kind_scores(const Source& s) {
          "x": {"field": "score", "type": "quantitative"},
          "shape": {"field": "baseline", "type": "nominal", "title": "shuffled",
                    "scale": {"domain": [false, true], "range": ["circle", "cross"]}}}},
+      {"transform": [{"filter": "!datum.baseline && datum.latents_are !== 'others'"}, {"calculate": "'n ' + datum.latents", "as": "n"}],
+       "mark": {"type": "text", "dy": -9, "fontSize": 8}, "encoding": {
+         "x": {"field": "score", "type": "quantitative"}, "text": {"field": "n", "type": "nominal"}}},
+      {"transform": [{"filter": "!datum.baseline && datum.latents_are === 'others'"}, {"calculate": "'n ' + datum.latents", "as": "n"}],
+       "mark": {"type": "text", "dy": 10, "fontSize": 8}, "encoding": {
+         "x": {"field": "score", "type": "quantitative"}, "text": {"field": "n", "type": "nominal"}}},
       {"mark": {"type": "tick", "thickness": 1.5}, "encoding": {"x": {"field": "chance", "type": "quantitative"}, "color": {"value": "gray"}}}]})";
   return finished("kind-scores", "Scores by kind of latent",
                   "means over the latents of a kind, over the others, and over those of no kind, 95 % bootstrap "
