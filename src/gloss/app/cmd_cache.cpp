@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "gloss/app/coder_input.h"
@@ -247,26 +249,45 @@ void measure_fits(Pass& pass, const RunFolder& run) {
   for (std::size_t i = 0; i < fits.size(); ++i) report_fit(run, *unmeasured[i], fits[i], pass.report);
 }
 
-/// Encodes contexts [first, first + count) for every hookpoint that still needs them.
-void encode_batch(Pass& pass, std::uint32_t first, std::uint32_t count, std::span<const model::Hookpoint> places,
-                  std::vector<index::Firing>& firings, std::vector<index::Firing>& at_special) {
+/// What contexts [first, first + count) encode to, for every hookpoint that still needs them.
+struct EncodedBatch {
+  std::uint32_t count = 0;
+  std::uint64_t begin = 0, end = 0;
+  std::span<const TokenId> ids;
+  std::vector<std::optional<sparse::Encoded>> of;  // [cached]
+};
+
+/// Model and coders. Shapes: resume [cached]. Threads: beside keep_batch() of an earlier batch.
+EncodedBatch encode_batch(const Pass& pass, std::uint32_t first, std::span<const model::Hookpoint> places,
+                          const std::vector<std::uint64_t>& resume) {
+  const std::uint32_t count = std::min(pass.options.batch, pass.shard.last - first);
   const Batch batch(pass, first, count, places);
-  const std::uint64_t end = batch.begin + batch.ids.size();
-  for (Cached& c : pass.cached) {
-    if (!c.writer || c.writer->resume_position() >= end) continue;
-    c.kept.collect(c.coder.encode(batch.at(c.reads)), batch.ids, pass.special, batch.begin, c.writer->resume_position(),
-                   firings, at_special);
-    c.writer->append(firings, end, at_special);
+  EncodedBatch encoded{count, batch.begin, batch.begin + batch.ids.size(), batch.ids, {}};
+  for (std::size_t i = 0; i < pass.cached.size(); ++i) {
+    const bool wanted = resume[i] < encoded.end;
+    encoded.of.push_back(wanted ? std::optional(pass.cached[i].coder.encode(batch.at(pass.cached[i].reads)))
+                                : std::nullopt);
+  }
+  return encoded;
+}
+
+void keep_batch(Pass& pass, const EncodedBatch& batch, const std::vector<std::uint64_t>& resume,
+                std::vector<index::Firing>& firings, std::vector<index::Firing>& at_special) {
+  for (std::size_t i = 0; i < pass.cached.size(); ++i) {
+    if (!batch.of[i]) continue;
+    Cached& c = pass.cached[i];
+    c.kept.collect(*batch.of[i], batch.ids, pass.special, batch.begin, resume[i], firings, at_special);
+    c.writer->append(firings, batch.end, at_special);
   }
 }
 
 void run_pass(Pass& pass) {
   const std::uint32_t contexts = pass.shard.last;
   const std::uint32_t ctx_len = pass.tokens.ctx_len();
-  std::uint64_t resume = std::uint64_t{contexts} * ctx_len;
-  for (const Cached& c : pass.cached) {
-    if (c.writer) resume = std::min(resume, c.writer->resume_position());
-  }
+  const std::uint64_t done = std::uint64_t{contexts} * ctx_len;
+  std::vector<std::uint64_t> resumes;  // where each hookpoint goes on; those that are complete need nothing
+  for (const Cached& c : pass.cached) resumes.push_back(c.writer ? c.writer->resume_position() : done);
+  const std::uint64_t resume = std::min(done, *std::min_element(resumes.begin(), resumes.end()));
   const std::uint32_t begin = pass.shard.first;
   // Batches begin where they would have: a product's last bits may depend on the row's place in it.
   const std::uint32_t whole = std::max(begin, static_cast<std::uint32_t>(resume / ctx_len)) - begin;
@@ -281,13 +302,22 @@ void run_pass(Pass& pass) {
     }
     since_checkpoint = 0;
   };
+  // An accelerator encodes the next batch while the firings of this one are kept, which is work of one thread. A
+  // processor is busy with either.
+  const auto when = pass.options.common.device == "cpu" ? std::launch::deferred : std::launch::async;
+  const auto encode = [&](std::uint32_t at) {
+    return std::async(when, [&, at] { return encode_batch(pass, at, places, resumes); });
+  };
+  std::future<EncodedBatch> next;
+  if (first < contexts) next = encode(first);
   while (first < contexts) {
     if (interrupted()) checkpoint();
     stop_if_interrupted();
-    const std::uint32_t count = std::min(pass.options.batch, contexts - first);
-    encode_batch(pass, first, count, places, firings, at_special);
-    first += count;
-    since_checkpoint += std::uint64_t{count} * ctx_len;
+    const EncodedBatch batch = next.get();
+    first += batch.count;
+    if (first < contexts) next = encode(first);
+    keep_batch(pass, batch, resumes, firings, at_special);
+    since_checkpoint += batch.end - batch.begin;
     if (since_checkpoint >= kCheckpointTokens) checkpoint();
     pass.report.progress(
         {"cache", std::uint64_t{first - begin} * ctx_len, std::uint64_t{contexts - begin} * ctx_len, "tokens", ""});

@@ -184,28 +184,95 @@ TEST(TopkEncoder, EncodesAChosenSubsetOfTheLatents) {
   EXPECT_EQ(got.value, wanted.value);
 }
 
-TEST(TorchEncode, AgreesExactlyWithTheReferenceOnWholeNumbersAndTies) {
-  std::uint64_t seed = 0;
-  for (const Case& size : awkward_sizes()) {
-    Problem p = whole_numbers(size, ++seed);
-    const Result wanted = slow(p, false);
-    const auto tensor = [](std::vector<float>& v, std::size_t rows, std::size_t columns) {
-      return at::from_blob(v.data(), {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)}, at::kFloat);
-    };
-    const Encoded got =
-        encode_with_torch(tensor(p.x, size.rows, size.width), tensor(p.weight, size.latents, size.width),
-                          tensor(p.bias, 1, size.latents).view({-1}), size.k);
-    Encoded positive;  // the reference pads with zeros
-    for (std::size_t i = 0; i < wanted.value.size(); ++i) {
-      if (wanted.value[i] > 0) {
-        positive.latent.push_back(wanted.latent[i]);
-        positive.value.push_back(wanted.value[i]);
-      }
-      if ((i + 1) % size.k == 0) positive.offsets.push_back(positive.value.size());
+/// The processor, and an accelerator where there is one.
+std::vector<at::Device> devices() {
+  std::vector<at::Device> found{at::kCPU};
+  if (at::hasCUDA()) found.emplace_back(at::kCUDA);
+  return found;
+}
+
+void expect_reference(const Case& size, std::uint64_t seed, const at::Device& device) {
+  Problem p = whole_numbers(size, seed);
+  const Result wanted = slow(p, false);
+  const auto tensor = [&](std::vector<float>& v, std::size_t rows, std::size_t columns) {
+    return at::from_blob(v.data(), {static_cast<std::int64_t>(rows), static_cast<std::int64_t>(columns)}, at::kFloat)
+        .to(device);
+  };
+  const Encoded got = encode_with_torch(tensor(p.x, size.rows, size.width), tensor(p.weight, size.latents, size.width),
+                                        tensor(p.bias, 1, size.latents).view({-1}), size.k);
+  Encoded positive;  // the reference pads with zeros
+  for (std::size_t i = 0; i < wanted.value.size(); ++i) {
+    if (wanted.value[i] > 0) {
+      positive.latent.push_back(wanted.latent[i]);
+      positive.value.push_back(wanted.value[i]);
     }
-    ASSERT_EQ(got.offsets, positive.offsets);
-    ASSERT_EQ(got.latent, positive.latent);
-    ASSERT_EQ(got.value, positive.value);
+    if ((i + 1) % size.k == 0) positive.offsets.push_back(positive.value.size());
+  }
+  ASSERT_EQ(got.offsets, positive.offsets);
+  ASSERT_EQ(got.latent, positive.latent);
+  ASSERT_EQ(got.value, positive.value);
+}
+
+TEST(TorchEncode, AgreesExactlyWithTheReferenceOnWholeNumbersAndTies) {
+  for (const at::Device& device : devices()) {
+    SCOPED_TRACE(device.str());
+    std::uint64_t seed = 0;
+    for (const Case& size : awkward_sizes()) expect_reference(size, ++seed, device);
+  }
+}
+
+/// More latents than topk looks at in one piece, and rows of one value, of which it may take any.
+TEST(TorchEncode, BreaksTiesByTheLowerLatentAmongMany) {
+  constexpr std::int64_t kRows = 5;
+  std::vector<std::pair<at::Device, std::int64_t>> cases;
+  for (const at::Device& device : devices()) {
+    for (const std::int64_t latents : {70'000, 70'016})
+      cases.emplace_back(device, latents);  // the latter in runs of 64
+  }
+  for (const auto& [device, latents] : cases) {
+    SCOPED_TRACE(device.str());
+    at::Tensor weight = at::ones({latents, 1}, at::kFloat);
+    weight[60'001] = 2.0F;
+    weight[3] = 0.5F;
+    const at::Tensor x = at::arange(kRows, at::kFloat).view({kRows, 1});  // row 0 is zero: nothing fires
+    const Encoded got = encode_with_torch(x.to(device), weight.to(device), at::zeros({latents}).to(device), 4);
+    ASSERT_EQ(got.offsets, (std::vector<std::uint64_t>{0, 0, 4, 8, 12, 16}));
+    for (std::size_t i = 0; i < got.latent.size(); i += 4)
+      EXPECT_EQ(std::vector(got.latent.begin() + i, got.latent.begin() + i + 4),
+                (std::vector<std::uint32_t>{60'001, 0, 1, 2}));
+  }
+}
+
+/// Values of few steps, so that most rows have equal ones about the K-th, within a run of 64 latents and across them.
+TEST(TorchEncode, OfManyLatentsAgreesWithASortOfAll) {
+  constexpr std::int64_t kRows = 40;
+  constexpr std::int64_t kLatents = 64 * 64;
+  constexpr std::uint32_t kMost = 5;
+  for (const at::Device& device : devices()) {
+    SCOPED_TRACE(device.str());
+    Random random = Random::for_purpose(3, "torch-encode");
+    at::Tensor z = at::zeros({kRows, kLatents}, at::kFloat);
+    for (std::int64_t i = 0; i < z.numel(); ++i)
+      z.data_ptr<float>()[i] =
+          static_cast<float>(random.below(static_cast<std::uint64_t>(2 + i / kLatents * 40))) - 1.0F;
+    // A product with the unit matrix: every z is what it was.
+    const Encoded got = encode_with_torch(at::eye(kRows).to(device), z.t().contiguous().to(device),
+                                          at::zeros({kLatents}).to(device), kMost);
+    Encoded wanted;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      std::vector<std::pair<float, std::uint32_t>> all;
+      for (std::int64_t f = 0; f < kLatents; ++f)
+        all.emplace_back(-z.data_ptr<float>()[row * kLatents + f], static_cast<std::uint32_t>(f));
+      std::sort(all.begin(), all.end());
+      for (std::size_t i = 0; i < kMost && all[i].first < 0; ++i) {
+        wanted.latent.push_back(all[i].second);
+        wanted.value.push_back(-all[i].first);
+      }
+      wanted.offsets.push_back(wanted.value.size());
+    }
+    EXPECT_EQ(got.offsets, wanted.offsets);
+    EXPECT_EQ(got.latent, wanted.latent);
+    EXPECT_EQ(got.value, wanted.value);
   }
 }
 

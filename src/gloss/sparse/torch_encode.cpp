@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace gloss::sparse {
 namespace {
@@ -28,6 +30,46 @@ at::Tensor keys_of(const at::Tensor& z) {
   return bits.mul(std::int64_t{1} << kLowBits).add_(rank);
 }
 
+/// The `count` largest values of each row in descending order, and where they are; of equal ones any. In long rows the
+/// largest of runs of latents come first: those `count` runs whose largest are the largest hold as many of the largest
+/// values, so that the row is read once and not once for every few bits of its values.
+/// Shapes: z [n, F] -> [n, count] each.
+std::pair<at::Tensor, at::Tensor> some_largest(const at::Tensor& z, std::int64_t count) {
+  constexpr std::int64_t kRun = 64;
+  constexpr std::int64_t kFewestRuns = 4;  // of those chosen
+  const std::int64_t runs = z.size(1) / kRun;
+  if (z.size(1) % kRun != 0 || runs < kFewestRuns * count) {
+    auto [values, chosen] = z.topk(count, 1, true, true);
+    return {values, chosen};
+  }
+  const at::Tensor by_run = z.view({z.size(0), runs, kRun});
+  const at::Tensor run = std::get<1>(by_run.amax(2).topk(count, 1, true, true));  // [n, count]
+  const at::Tensor held = by_run.gather(1, run.unsqueeze(2).expand({-1, -1, kRun})).flatten(1);
+  auto [values, place] = held.topk(count, 1, true, true);
+  const at::Tensor of = at::div(place, kRun, "floor");
+  return {values, run.gather(1, of).mul_(kRun).add_(place.remainder(kRun))};
+}
+
+/// The K largest of each row, by descending value, ties to the lower latent. topk is asked for one more than K: where
+/// the K-th and the next are equal, which of them it took is its own choice, and the row is looked at again by keys.
+/// The keys of all rows would take several times the memory traffic of the product. Shapes: z [n, F] -> [n, K].
+at::Tensor largest(const at::Tensor& z, std::int64_t k) {
+  const std::int64_t latents = z.size(1);
+  if (k == latents) return std::get<1>(keys_of(z).topk(k, 1, true, true));
+  auto [values, chosen] = some_largest(z, k + 1);
+  const at::Tensor last = values.select(1, k - 1);
+  const at::Tensor unsure = last.eq(values.select(1, k)).logical_and_(last > 0).nonzero().select(1, 0);
+  chosen = chosen.narrow(1, 0, k);
+  // Among the K the order of equal ones is topk's own too: bits of the value, then the latent, as in keys_of().
+  const at::Tensor bits = (at::relu(values.narrow(1, 0, k)) + 0.0).view(at::kInt).to(at::kLong);
+  const at::Tensor keys = bits.mul(std::int64_t{1} << kLowBits).add_(latents - 1 - chosen);
+  chosen = chosen.gather(1, std::get<1>(keys.sort(1, true)));
+  if (unsure.numel() > 0) {
+    chosen.index_copy_(0, unsure, std::get<1>(keys_of(z.index_select(0, unsure)).topk(k, 1, true, true)));
+  }
+  return chosen;
+}
+
 /// Adds rows of `width` chosen latents, without those whose value is 0. Shapes: chosen [rows, width].
 void append(Encoded& out, const at::Tensor& chosen, const at::Tensor& z) {
   const at::Tensor values = at::relu(z.gather(1, chosen)).to(at::kCPU).contiguous();
@@ -35,6 +77,11 @@ void append(Encoded& out, const at::Tensor& chosen, const at::Tensor& z) {
   const std::int64_t width = chosen.size(1);
   const float* value = values.data_ptr<float>();
   const std::int64_t* latent = latents.data_ptr<std::int64_t>();
+  const auto most = out.value.size() + static_cast<std::size_t>(chosen.numel());
+  if (out.value.capacity() < most) {
+    out.latent.reserve(std::max(most, 2 * out.latent.capacity()));
+    out.value.reserve(std::max(most, 2 * out.value.capacity()));
+  }
   for (std::int64_t row = 0; row < chosen.size(0); ++row) {
     for (std::int64_t i = row * width; i < (row + 1) * width; ++i) {
       if (!(value[i] > 0.0F)) continue;
@@ -49,8 +96,7 @@ void append(Encoded& out, const at::Tensor& chosen, const at::Tensor& z) {
 
 Encoded encode_with_torch(const at::Tensor& u, const at::Tensor& weight, const at::Tensor& bias, std::uint32_t k) {
   Encoded out;
-  for_tiles(u, weight, bias,
-            [&](const at::Tensor& z) { append(out, std::get<1>(keys_of(z).topk(k, 1, true, true)), z); });
+  for_tiles(u, weight, bias, [&](const at::Tensor& z) { append(out, largest(z, k), z); });
   return out;
 }
 
