@@ -44,7 +44,7 @@ struct LatentTable::Explainer {
   std::uint64_t count = 0;                      // rows with a text
   std::map<std::size_t, ScoreColumn> scores;    // by key
   std::vector<TextEmbeddings::Place> embedded;  // [rows], of the texts; empty when the run has none
-  /// Rows by text, ascending and descending, which no sort makes within a page's time; null after a change of a text.
+  /// Rows by text, ascending and descending, which no sort makes within a page's time; null before they are asked for.
   /// Guarded by Caches::mutex once the table is made.
   mutable std::array<std::shared_ptr<const std::vector<Row>>, 2> text_orders;
 };

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "gloss/base/error.h"
@@ -135,6 +136,22 @@ std::vector<Row> order_of_texts(const TextColumn& texts, bool descending) {
   order.reserve(texts.end.size());
   for (const Item& item : items) order.push_back(item.row);
   order.insert(order.end(), empty.begin(), empty.end());
+  return order;
+}
+
+/// The order after the text of one row changed, without sorting: as order_of_texts() has it.
+std::vector<Row> moved(const std::vector<Row>& before, const TextColumn& texts, Row row, bool descending) {
+  const auto comes_first = [&](Row a, Row b) {
+    const std::string_view x = texts.at(a);
+    const std::string_view y = texts.at(b);
+    if (x.empty() || y.empty()) return x.empty() == y.empty() ? a < b : y.empty();
+    const int way = x.compare(y);
+    return way != 0 ? (way < 0) != descending : a < b;
+  };
+  std::vector<Row> order;
+  order.reserve(before.size());
+  std::copy_if(before.begin(), before.end(), std::back_inserter(order), [&](Row r) { return r != row; });
+  order.insert(std::lower_bound(order.begin(), order.end(), row, comes_first), row);
   return order;
 }
 
@@ -354,6 +371,13 @@ std::shared_ptr<const std::vector<Row>> LatentTable::order_by_text(const Explain
   const std::lock_guard lock(caches_->mutex);
   explainer.text_orders.at(way) = order;
   return order;
+}
+
+void LatentTable::move_in_text_orders(Explainer& explainer, Row row) {
+  for (const std::size_t way : {std::size_t{0}, std::size_t{1}}) {
+    std::shared_ptr<const std::vector<Row>>& order = explainer.text_orders.at(way);
+    if (order) order = std::make_shared<const std::vector<Row>>(moved(*order, explainer.texts, row, way == 1));
+  }
 }
 
 void LatentTable::order_texts() const {

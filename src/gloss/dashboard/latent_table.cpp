@@ -265,7 +265,7 @@ void LatentTable::add_explanation(const std::string& explainer, Row row, std::st
   caches_->similarities.clear();
   caches_->selections.clear();
   caches_->orders.clear();
-  own.text_orders = {};
+  move_in_text_orders(own, row);
 }
 
 }  // namespace gloss::dashboard

@@ -145,6 +145,7 @@ class LatentTable {
   std::shared_ptr<const std::vector<Row>> order(const TableQuery& query, const Asked& asked) const;
   std::shared_ptr<const std::vector<Row>> order_by_text(const Explainer& explainer, bool descending) const;
   void order_texts() const;
+  static void move_in_text_orders(Explainer& explainer, Row row);
   Bits holds(const examples::LatentCondition::Test& test, const Asked& asked) const;
   void keep_texts(const Explainer* explainer, std::string_view words, Bits& in) const;
   void keep_tokens(std::string_view text, Bits& in) const;

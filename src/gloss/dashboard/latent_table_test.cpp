@@ -268,6 +268,37 @@ TEST(LatentTable, ExplanationsCanBeAdded) {
     EXPECT_EQ(table.explanation("pattern", r), r == 3 ? "a zebra" : run.rows[r].text);
 }
 
+TEST(LatentTable, ALatentMovesToItsPlaceWhenItsTextChanges) {
+  RandomRun run(8);
+  LatentTable table = run.table();
+  const auto order = [&](bool descending) {
+    TableQuery query;
+    query.sort = "explanation";
+    query.descending = descending;
+    query.explainer = "pattern";
+    return table.page(query, 0, run.rows.size()).rows;
+  };
+  Random random = Random::for_purpose(8, "moves");
+  for (int i = 0; i < 60; ++i) {
+    const auto row = static_cast<Row>(random.below(run.rows.size()));
+    // Texts that others have too, none, and some that are first or last of all.
+    const std::vector<std::string> texts{run.rows[random.below(run.rows.size())].text, "", "!", "zz", "The cat"};
+    run.rows[row].text = texts[random.below(texts.size())];
+    table.add_explanation("pattern", row, run.rows[row].text);
+    for (const bool descending : {false, true}) {
+      std::vector<Row> wanted(run.rows.size());
+      std::iota(wanted.begin(), wanted.end(), Row{0});
+      std::stable_sort(wanted.begin(), wanted.end(), [&](Row a, Row b) {
+        const std::string& x = run.rows[a].text;
+        const std::string& y = run.rows[b].text;
+        if (x.empty() || y.empty()) return !x.empty();
+        return descending ? x > y : x < y;
+      });
+      ASSERT_EQ(order(descending), wanted) << i;
+    }
+  }
+}
+
 TEST(LatentTable, TokensAreThoseAtWhichALatentFiresOften) {
   testing::MadeUpDashboard made;
   const std::unique_ptr<dashboard::Run> run = made.run();
