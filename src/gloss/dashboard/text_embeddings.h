@@ -15,7 +15,7 @@
 
 namespace gloss::dashboard {
 
-/// By which a text's row is found again: XXH3-64.
+/// By which a text's row is found again: the low half of XXH3-128 of its length and bytes.
 std::uint64_t text_key(std::string_view text);
 
 /// A row as the file has it: value = scale * code, of the nearest code.
