@@ -31,6 +31,7 @@ constexpr std::size_t kBlock = 256;  // texts embedded between two places at whi
 /// The different explanations of a run in the order of hookpoints, latents and explainers.
 struct Texts {
   std::vector<std::uint64_t> keys;
+  std::vector<std::size_t> places;         // of their rows: in the file before, or behind those among the missing
   std::string missing;                     // of those not embedded before, one after another
   std::vector<std::uint64_t> missing_end;  // [missing texts]
 
@@ -53,7 +54,10 @@ Texts texts_of(const store::Store& store, const RunFolder& run, const TextEmbedd
       const std::uint64_t key = dashboard::text_key(text);
       if (!seen.insert(key).second) return;
       texts.keys.push_back(key);
-      if (places.find(key) != TextEmbeddings::kNone) return;
+      const TextEmbeddings::Place place = places.find(key);
+      const bool is_missing = place == TextEmbeddings::kNone;
+      texts.places.push_back(is_missing ? known.size() + texts.missing_end.size() : place);
+      if (!is_missing) return;
       texts.missing += text;
       texts.missing_end.push_back(texts.missing.size());
     });
@@ -125,18 +129,11 @@ EmbeddedExplanations embed_explanations(const RunFolder& run, const store::Store
                       row_bytes, result.fresh);
   embed_missing(texts, embedder, partial, threads, reporter);
   const std::span<const std::byte> fresh = partial.read();
-  // Where each text's row is: a place of the file before, or behind those a row of the partial file.
   const std::size_t old = before ? before->size() : 0;
-  std::vector<std::size_t> places;
-  dashboard::TextPlaces found(before ? before->keys() : std::span<const std::uint64_t>());
-  std::size_t next = old;
-  for (const std::uint64_t key : texts.keys) {
-    const TextEmbeddings::Place place = found.find(key);
-    places.push_back(place == TextEmbeddings::kNone ? next++ : place);
-  }
   dashboard::write_text_embeddings(path, by, embedder.width, texts.keys, [&](std::size_t i) {
-    if (places[i] < old) return before->row(static_cast<TextEmbeddings::Place>(places[i]));
-    const std::span<const std::byte> row = fresh.subspan((places[i] - old) * row_bytes, row_bytes);
+    const std::size_t place = texts.places[i];
+    if (place < old) return before->row(static_cast<TextEmbeddings::Place>(place));
+    const std::span<const std::byte> row = fresh.subspan((place - old) * row_bytes, row_bytes);
     CodedView view{0.0F, {reinterpret_cast<const std::int8_t*>(row.data()) + sizeof(float), embedder.width}};
     std::memcpy(&view.scale, row.data(), sizeof(float));
     return view;

@@ -2,6 +2,7 @@
 /// What the table keeps of one explainer. Private to the dashboard.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <shared_mutex>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "gloss/base/parallel.h"
@@ -99,6 +101,17 @@ void in_parts(LatentTable::Row rows, const Body& body) {
                  const Row first = static_cast<Row>(part) * kPart;
                  body(first, static_cast<Row>(std::min<std::uint64_t>(std::uint64_t{first} + kPart, rows)));
                });
+}
+
+/// A number whose order as an unsigned integer is that of the value, of as many bits; NaN last.
+template <class Float>
+auto ordered_bits(Float value, bool descending) {
+  using Bits = std::conditional_t<sizeof(Float) == sizeof(std::uint64_t), std::uint64_t, std::uint32_t>;
+  if (std::isnan(value)) return ~Bits{0};
+  const auto bits = std::bit_cast<Bits>(value == Float{0} ? Float{0} : value);
+  constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+  const Bits ordered = (bits & kSign) != 0 ? ~bits : bits | kSign;
+  return descending ? ~ordered - 1 : ordered;  // neither reaches that of NaN
 }
 
 /// A part of a key of the caches, so that no two queries share one.

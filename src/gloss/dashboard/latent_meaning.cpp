@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -14,16 +13,6 @@ namespace gloss::dashboard {
 namespace {
 
 constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
-
-/// A number whose order as an unsigned integer is that of the float. Requires: not NaN.
-std::uint32_t ordered_bits(float value, bool descending) {
-  const auto bits = std::bit_cast<std::uint32_t>(value == 0.0F ? 0.0F : value);
-  constexpr std::uint32_t kSign = std::uint32_t{1} << 31U;
-  const std::uint32_t ordered = (bits & kSign) != 0 ? ~bits : bits | kSign;
-  return descending ? ~ordered : ordered;
-}
-
-bool is_empty(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
 
 }  // namespace
 
@@ -50,7 +39,7 @@ std::optional<std::uint64_t> LatentTable::embedded_count(std::string_view explai
 }
 
 std::shared_ptr<const TextEmbeddings::Query> LatentTable::question(const TableQuery& query) const {
-  if (is_empty(query.like)) return nullptr;
+  if (!query.asks_meaning()) return nullptr;
   if (!meaning_)
     throw Error(ErrorKind::usage, "like",
                 "the explanations of this run are not embedded, or their embedder is not here",

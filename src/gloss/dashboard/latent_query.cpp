@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <iterator>
@@ -74,15 +73,6 @@ void sort_in_parts(std::vector<Item>& items, const Less& less) {
     std::inplace_merge(at(2 * half), at(2 * half + 1), at(2 * half + 2), less);
   });
   std::inplace_merge(at(0), at(2), at(4), less);
-}
-
-/// A number whose order as an unsigned integer is that of the double; NaN last.
-std::uint64_t ordered_bits(double value, bool descending) {
-  if (std::isnan(value)) return ~std::uint64_t{0};
-  const auto bits = std::bit_cast<std::uint64_t>(value == 0.0 ? 0.0 : value);
-  constexpr std::uint64_t kSign = std::uint64_t{1} << 63U;
-  const std::uint64_t ordered = (bits & kSign) != 0 ? ~bits : bits | kSign;
-  return descending ? ~ordered - 1 : ordered;  // neither reaches that of NaN
 }
 
 std::vector<Row> order_of_values(const std::vector<double>& values, bool descending) {

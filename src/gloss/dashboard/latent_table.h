@@ -47,6 +47,9 @@ struct TableQuery {
   std::string explainer;        // "" = the first of explainers()
   std::string sort = "latent";  // density, firings, max, explanation, similarity (to `like`), a key, or KEY.excess
   bool descending = false;      // latents without a value come last either way; equal ones as the run has them
+
+  /// Whether `like` holds more than spaces.
+  bool asks_meaning() const { return like.find_first_not_of(" \t\r\n") != std::string::npos; }
 };
 
 /// Immutable but for its caches and add_explanation(); any thread may ask at any time.

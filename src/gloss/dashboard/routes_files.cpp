@@ -26,7 +26,7 @@ constexpr std::size_t kMostKept = 4;
 
 /// What tells two filters apart, whatever their order.
 std::string filter_key(const TableQuery& q) {
-  const bool all = q.where.find_first_not_of(" \t") == std::string::npos && q.text.empty() && q.like.empty() &&
+  const bool all = q.where.find_first_not_of(" \t") == std::string::npos && q.text.empty() && !q.asks_meaning() &&
                    q.token.empty() && q.hookpoint.empty();
   return all ? std::string() : Json{q.where, q.text, q.like, q.token, q.hookpoint, q.explainer}.dump();
 }

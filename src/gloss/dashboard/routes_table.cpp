@@ -61,13 +61,12 @@ TableQuery query_of(const Target& target) {
   query.where = target.text("where");
   query.text = target.text("text");
   query.like = target.text("like");
-  if (query.like.find_first_not_of(" \t\r\n") == std::string::npos) query.like.clear();
   query.token = target.text("token");
   query.hookpoint = target.text("hookpoint");
   query.explainer = target.text("explainer");
   // Of what is asked by meaning the nearest come first, unless another order is asked for.
   const std::string sort = target.text("sort");
-  const bool nearest = sort.empty() && !query.like.empty();
+  const bool nearest = sort.empty() && query.asks_meaning();
   query.sort = nearest ? "similarity" : sort.empty() ? "latent" : sort;
   query.descending = target.number("desc", nearest ? 1 : 0, 0, 1) == 1;
   return query;
